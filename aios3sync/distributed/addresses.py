@@ -1,4 +1,4 @@
-"""What names a cluster: the address of a scheduler, or a number of processes on this machine. Pure."""
+"""Checks the name of a cluster: the address of a scheduler, or a number of local processes. Pure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MOST_PROCESSES: Final = 256
 
 
 def checked_cluster(cluster: Any) -> Any:
-    """Return what names a cluster, unless it cannot.
+    """Return the name of a cluster, if it is valid.
 
     Args:
         cluster: a text, or a client or a cluster of Dask.
 
     Raises:
-        UsageError: a text names none.
+        UsageError: the text names no cluster.
     """
     if not isinstance(cluster, str):
         if cluster is None or not (hasattr(cluster, "scheduler") or hasattr(cluster, "scheduler_address")):

@@ -1,7 +1,8 @@
-"""The steps of a shard whose manifest is in a bucket: its files are fetched before, and stored after it.
+"""The steps of a shard whose manifest is in a bucket: files are fetched before a step, and stored after it.
 
-A node works on them in a directory of its own. What a step writes is stored under a name that no other
-attempt has, some times a minute: where a node dies, its step is done again from what was stored last.
+A node works on the files in a directory of its own. The file that a step writes is stored several times a
+minute, under a name that no other attempt has: if the node dies, the step is repeated from the last stored
+file.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from aios3sync.stores import Stores
 __all__ = ("NodeShards", "run_bucket_step")
 
 _INTERVAL_S: Final = 20.0
-"""Seconds after which what a step has recorded is stored: what a node has done since may be done again."""
+"""Seconds between two uploads of the file that a step writes: work after the last one may be repeated."""
 _SHARE: Final = 0.1
-"""Of the time that a step takes, at most, what storing its file meanwhile may take."""
+"""The largest share of a step's time that storing its file may take."""
 _GRACE_S: Final = 10.0
-"""Seconds to store what a step that failed has recorded."""
+"""Seconds to store the file of a step that failed."""
 _FAILURES: Final = (StoreError, OSError, sqlite3.Error)
 _HELD: Final = ".held"
 _ERRORS: Final = ".errors"
@@ -66,7 +67,7 @@ class NodeShards:
         self._opening = asyncio.Lock()
 
     async def opened(self, place: str) -> ShardObjects:
-        """Return the files; a run has one place."""
+        """Return the files of a run, which has one place."""
         async with self._opening:
             if self._objects is None:
                 bucket, prefix = parse_address(place)
@@ -79,7 +80,7 @@ class NodeShards:
             return self._objects
 
     def new_requests(self) -> Counter[str]:
-        """Return the requests since this was asked last."""
+        """Return the requests since the last call."""
         new = self._counts.requests - self._reported
         self._reported = Counter(self._counts.requests)
         return new
@@ -95,10 +96,10 @@ async def run_bucket_step(task: ShardTask, objects: ShardObjects, resources_of: 
     Args:
         task: the step, with the names of its files.
         objects: the files of the manifest, and the directory of this node.
-        resources_of: returns what a run of a request is lent.
+        resources_of: returns the resources for the run of a request.
 
     Returns:
-        The outcome, with names in the place of paths.
+        The outcome, with names instead of paths.
 
     Raises:
         ManifestError: a file cannot be read or stored.
@@ -145,7 +146,7 @@ class _Attempt:
 
     @asynccontextmanager
     async def stored(self, path: str) -> AsyncIterator[None]:
-        """Store the file of the manifest some times while the block lasts, and once more if that fails."""
+        """Store the file of the manifest at intervals during the block, and once more if the block fails."""
         if not self._writes:
             yield
             return
@@ -172,7 +173,7 @@ class _Attempt:
             took = time.monotonic() - began
 
     async def _store_changed(self, path: str) -> None:
-        """Store a copy of the file, which is open, if it has changed."""
+        """Store a copy of the open file if it has changed."""
         now = await to_thread.run_sync(_state_of, path)
         if now == self._seen:
             return
@@ -202,7 +203,7 @@ class _Attempt:
         return f"{self._stem}.{self._number}.sqlite"
 
     async def conclude(self, outcome: ShardOutcome) -> ShardOutcome:
-        """Store what the step has left; return the outcome with the names of that.
+        """Store the files of the step; return the outcome with their names.
 
         Raises:
             StoreError: it cannot be stored.
@@ -229,7 +230,7 @@ class _Attempt:
 
 
 def _needs_held(outcome: ShardOutcome) -> bool:
-    """Whether a later step reads the held deletes, or what is left to finish."""
+    """Whether a later step reads the held deletes, or has something to finish."""
     value = outcome.value
     return isinstance(value, ShardResult) and (value.facts.plan.deletes > 0 or value.facts.to_finish)
 
@@ -249,7 +250,7 @@ def _with_errors_file(outcome: ShardOutcome, name: str | None) -> ShardOutcome:
 
 
 def _state_of(path: str) -> tuple[int, ...]:
-    """Return what changes with the file. Blocks."""
+    """Return a value that changes with the file. Blocks."""
     found: list[int] = []
     for file in (path, f"{path}-wal"):
         with suppress(FileNotFoundError):

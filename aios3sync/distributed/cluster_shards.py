@@ -1,4 +1,4 @@
-"""The manifest of a run on a cluster, in a bucket, as the coordinator has it: a mirror of its files."""
+"""The coordinator's local mirror of the manifest of a run on a cluster, whose files are in a bucket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from aios3sync.sync.request import SyncRequest, with_shared_manifest
 __all__ = ("ClusterShards", "OpenStore")
 
 _GRACE_S: Final = 60.0
-"""Seconds to store the document at the end; a run that was cancelled waits for them."""
+"""Seconds to store the document at the end; a cancelled run waits as long."""
 
 OpenStore = Callable[[str, RequestCounts], Awaitable[ObjectStore]]
 
@@ -37,7 +37,7 @@ class ClusterShards:
     """The files of the manifest of one run.
 
     Attributes:
-        request: the run, which knows its object.
+        request: the run, with the address of its object.
         path: of the manifest in the mirror; absolute.
         counts: the requests of the coordinator for it.
     """
@@ -52,10 +52,10 @@ class ClusterShards:
     async def opened(
         cls, request: SyncRequest, open_store: OpenStore, stack: AsyncExitStack
     ) -> ClusterShards:
-        """Read the manifest of a run into a mirror, which lasts as long as the stack.
+        """Read the manifest of a run into a mirror, which exists as long as the stack.
 
         Raises:
-            UsageError: it can be at no such place.
+            UsageError: the address is invalid.
             ManifestError: it cannot be read, or is of another pair.
         """
         request, bucket, key = with_shared_manifest(request)
@@ -80,7 +80,7 @@ class ClusterShards:
         return f"{SCHEME}{shards_directory(self.request.shared_manifest.removeprefix(SCHEME))}/"
 
     def refuse(self, warning: str) -> None:
-        """Refuse what would be set aside in a directory: it must not be stored over in the bucket.
+        """Refuse a file that would be set aside if it were local: it must not be overwritten in the bucket.
 
         Raises:
             ManifestError: always.
@@ -88,7 +88,7 @@ class ClusterShards:
         raise ManifestError(f"{self.request.shared_manifest} cannot be used; name another key: {warning}")
 
     async def publish(self) -> None:
-        """Store the document before the first node begins, so that what nodes leave is found.
+        """Store the document before the first node begins, so that the files of nodes are found.
 
         Raises:
             ManifestError: it cannot be stored.
@@ -99,7 +99,7 @@ class ClusterShards:
             raise ManifestError(f"{self.request.shared_manifest} cannot be stored: {error}") from error
 
     async def conclude(self, run: str) -> str:
-        """Store what the run has left, and remove what nothing needs.
+        """Store the files of the run, and remove those that are no longer needed.
 
         Args:
             run: the random name of the run.
@@ -112,9 +112,9 @@ class ClusterShards:
         return f"the manifest was not stored within {_GRACE_S:.0f} seconds, so the next run has to list"
 
     async def with_errors(self, reports: Sequence[SyncReport]) -> list[SyncReport]:
-        """Return reports with their error files, which nodes have stored, in the mirror.
+        """Return the reports, with their error files fetched into the mirror; nodes have stored these.
 
-        One that cannot be read is left out: the report has its first errors.
+        A file that cannot be read is left out: the report has its first errors.
         """
         names = {report.errors_file for report in reports if report.errors_file}
         try:
@@ -132,7 +132,7 @@ def _path(objects: ShardObjects, name: str | None, missing: set[str]) -> str | N
 
 
 async def _mirror(stack: AsyncExitStack) -> str:
-    """Make a private directory that lasts as long as the stack."""
+    """Make a private directory that exists as long as the stack."""
     directory = await to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="aios3sync-manifest-"))
 
     async def remove() -> None:

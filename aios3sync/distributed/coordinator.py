@@ -1,10 +1,11 @@
-"""Runs one sync on many nodes: cut, compare and transfer everywhere, one decision, then the deletes.
+"""Runs one sync on many nodes: cuts it, compares and transfers everywhere, then deletes by one decision.
 
-The coordinator knows no Dask: an :class:`~aios3sync.distributed.messages.Executor` carries what it says. It
-holds nothing that grows with the number of files: of each shard it keeps the report and the facts.
+The coordinator knows no Dask: an :class:`~aios3sync.distributed.messages.Executor` carries its messages. Its
+memory does not grow with the number of files: of each shard it keeps the report and the facts.
 
-Two phases: nothing is deleted before every shard has compared its range to the end and the guards have looked
-at the sum (P1 to P6). A shard that is lost in between is compared again, and finds what was recorded.
+Two phases: nothing is deleted before every shard has compared its range to the end and the guards have
+checked the sum (P1 to P6). A shard that is lost in between is compared again, and continues from what was
+recorded.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 __all__ = ("run_on_cluster",)
 
 _SHARDS_A_NODE: Final = 4
-"""A node that is slower, or whose shard has more work than was thought, holds the others up for less."""
+"""With several for each node, a slow node or a shard with more work than estimated delays the others less."""
 _WAIT_FOR_NODES_S: Final = 60.0
 
 
@@ -79,7 +80,7 @@ async def run_on_cluster(  # noqa: PLR0913 - what the session lends; the last th
         index: may know the objects, by which the run is then cut; attached unless the run is dry.
 
     Raises:
-        ClusterError: there are no nodes, one sees other files than the others, or too many died.
+        ClusterError: there are no nodes, one of them sees other files than the others, or too many died.
         AioS3SyncError: the run failed as a whole; what was done until then is recorded.
     """
     async with AsyncExitStack() as stack:
@@ -94,7 +95,7 @@ async def run_on_cluster(  # noqa: PLR0913 - what the session lends; the last th
 
 @dataclass(slots=True)
 class _Coordinator:
-    """One run, see :func:`run_on_cluster`."""
+    """One run; see :func:`run_on_cluster`."""
 
     request: SyncRequest
     resources: Resources
@@ -117,7 +118,7 @@ class _Coordinator:
         return self._halt.signal != 0
 
     async def run(self, stack: AsyncExitStack) -> SyncReport:
-        """Do all of it; what is opened is closed by the stack."""
+        """Do the whole run; the stack closes what is opened."""
         began = time.monotonic()
         self.resources.on_event(PhaseBegan("compare"))
         nodes = await self._wait_for_nodes()
@@ -160,7 +161,7 @@ class _Coordinator:
         )
 
     async def _conclude(self) -> str | None:
-        """Put the manifest in order; return the file with all failures, where there is one."""
+        """Conclude the manifest; return the file with all failures, where there is one."""
         if self.shards is not None:
             self._reports = await self.shards.with_errors(self._reports)
         errors_file = await to_thread.run_sync(self._manifest.join_errors, self._reports)
@@ -172,7 +173,7 @@ class _Coordinator:
         return errors_file
 
     async def _wait_for_nodes(self) -> dict[str, str]:
-        """Return the nodes; a cluster that grows as it is needed has none at first.
+        """Return the nodes; a cluster that scales by itself has none at first.
 
         Raises:
             ClusterError: there are none after a while.
@@ -185,7 +186,7 @@ class _Coordinator:
         raise ClusterError("the cluster has no workers; start some ('dask worker tcp://HOST:8786')")
 
     async def _look_at_tree(self) -> int | None:
-        """Return the device of the tree; a directory to download into is made.
+        """Return the device of the tree; the directory of a download is made.
 
         Raises:
             SourceError: it cannot be used.
@@ -231,7 +232,7 @@ class _Coordinator:
         self.resources.on_event(Warned(text))
 
     async def _show_tokens(self, stack: AsyncExitStack) -> tuple[Token, ...]:
-        """Put a token into each directory that all nodes have to see, until the run has ended."""
+        """Put a token into each directory that all nodes must see, until the run has ended."""
         directories = [] if self.shards is not None else [self._manifest.directory.path]
         if self.request.direction != "copy":
             directories.append(self.request.root)
@@ -299,7 +300,7 @@ class _Coordinator:
                     await self.shards.publish()
 
     async def _phases(self, shards: int, nodes: int) -> None:
-        """Do the steps of all shards, as far as the guards and a stop allow."""
+        """Do the steps of all shards, as far as the guards allow and no stop is requested."""
         if self._manifest.may_be_swapped and not await self._survey(shards):
             return
         outcomes = await self._steps.run("compare", spread(range(shards), nodes))
@@ -319,7 +320,7 @@ class _Coordinator:
             self._known = known_since(facts, [outcome.state for outcome in outcomes])
 
     async def _survey(self, shards: int) -> bool:
-        """Return whether the tree is the one that was recorded; before anything is sent (P3)."""
+        """Return whether the tree is the recorded one; called before anything is sent (P3)."""
         surveys = [outcome.value for outcome in await self._steps.run("survey", range(shards))]
         if len(surveys) < shards:
             return False
@@ -327,7 +328,7 @@ class _Coordinator:
         return self._refused is None
 
     async def _delete(self, facts: Sequence[ShardFacts], held: Mapping[int, str]) -> bool:
-        """Let all shards delete what they hold, if no guard objects; return whether all of it is gone."""
+        """Let all shards carry out their held deletes, if no guard objects; return whether all succeeded."""
         planned = sum(each.plan.deletes for each in facts)
         if not planned:
             return True
@@ -354,7 +355,7 @@ class _Coordinator:
 
 
 def _leave_in_thread(stack: AsyncExitStack, leave: Callable[[], object]) -> None:
-    """Call a function that blocks when the stack is left, in a thread, also of a run that is cancelled."""
+    """Call a blocking function in a thread when the stack is closed, also in a run that is cancelled."""
 
     async def left() -> None:
         with anyio.CancelScope(shield=True):

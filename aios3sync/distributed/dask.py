@@ -1,7 +1,7 @@
-"""Dask carries the shards: an Executor on a scheduler that runs somewhere, or on processes of this machine.
+"""DaskExecutor runs shards on a Dask scheduler, or on processes of this machine.
 
-This is the one module that imports Dask. Nothing of what is between machines is our own: which worker gets a
-step, what happens when one dies, and how messages travel are Dask's.
+Only this module imports Dask. Dask does all communication between machines: it chooses the worker of a step,
+repeats the step when a worker dies, and carries the messages.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class DaskExecutor:
 
     Args:
         client: open on the loop of the caller.
-        name: of the cluster, for people.
+        name: of the cluster, for messages.
     """
 
     def __init__(self, client: Client, name: str) -> None:
@@ -59,7 +59,7 @@ class DaskExecutor:
         return {address: str(worker["host"]) for address, worker in found["workers"].items()}
 
     async def ask(self, function: Callable[[Any], Any], messages: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Call a function on workers, outside of the tasks that they work on."""
+        """Call a function on workers, independently of the tasks that they work on."""
         if not messages:
             return {}
         return dict(
@@ -69,7 +69,7 @@ class DaskExecutor:
         )
 
     async def run(self, function: Callable[[Any], Any], argument: Any, name: str) -> Any:
-        """Run a task. Dask runs it again where its worker died, and where it failed."""
+        """Run a task. Dask runs it again if its worker dies, or if it fails."""
         future = self._client.submit(function, argument, key=name, retries=_RETRIES, pure=False)
         try:
             return await future
@@ -82,21 +82,21 @@ class DaskExecutor:
 
 
 async def _answer(function: Callable[[Any], Any], messages: Mapping[str, Any], dask_worker: Any) -> Any:
-    """Call a function with the message for this worker; Dask gives the worker."""
+    """Call a function with the message for this worker; Dask passes the worker."""
     answer = function(messages[dask_worker.address])
     return await answer if inspect.isawaitable(answer) else answer
 
 
 @asynccontextmanager
 async def open_executor(cluster: Any) -> AsyncIterator[DaskExecutor]:
-    """Connect to a cluster, or start one of processes on this machine that lasts as long as the block.
+    """Connect to a cluster, or start one of processes on this machine, which ends with the block.
 
     Args:
         cluster: the address of a scheduler, ``local:N``, or a client of Dask.
 
     Raises:
         ClusterError: it cannot be reached or started.
-        UsageError: it is none of these.
+        UsageError: the name is none of these.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(dask.config.set(_QUIET))
@@ -123,7 +123,7 @@ async def open_executor(cluster: Any) -> AsyncIterator[DaskExecutor]:
 
 
 def _address_of(cluster: Any) -> tuple[str, Security | None]:
-    """Return where a scheduler is, and how to speak to it: of a text, a client or a cluster object."""
+    """Return the address and the security of the scheduler of a text, a client or a cluster object."""
     if isinstance(cluster, str):
         return cluster, None
     owner = cluster.scheduler if isinstance(cluster, Client) else cluster

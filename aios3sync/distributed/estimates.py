@@ -1,12 +1,12 @@
-"""Estimates how the work of a sync is spread over its keys, from what is known or can be seen at little cost.
+"""Estimates how the work of a sync is spread over its keys, from what is known or is cheap to find out.
 
-The first of these that knows enough keys is taken:
+The first of these that knows enough keys is used:
 
-1. What is recorded: both sides as the last run left them, also of a target that was not listed for long.
-2. An inventory that takes the place of a listing: all of a side, and the run goes by it.
-3. The object index: it costs no request, but may have seen some of the objects only.
-4. Some directories are read, or some pages of the bucket are asked for, level by level, until there are
-   enough places to cut at.
+1. The rows of the manifest: both sides as the last run left them, even if they were not listed for long.
+2. An inventory that replaces a listing: all of one side, and the run relies on it.
+3. The object index: it needs no request, but may have seen only some of the objects.
+4. Some directories are read, or some pages of the bucket are listed, level by level, until there are enough
+   places to cut at.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ __all__ = (
 )
 
 _STEP: Final = 64
-"""Rows, or names of one directory, that are one weight."""
+"""Rows, or names of one directory, that form one weight."""
 _MOST_WEIGHTS: Final = 8192
 _PLACES_A_SHARD: Final = 32
-"""Places to cut at for each shard: more would cost more than a better balance brings."""
+"""Places to cut at for each shard: more would cost more time than a better balance saves."""
 _MOST_ENTRIES: Final = 200_000
 """Names that are read of a tree: about a second on a local disk."""
 _MOST_PAGES: Final = 64
 _UNSEEN: Final = 1000
-"""The work that a directory or a prefix is taken for that was not looked into."""
+"""The assumed work of a directory or prefix that was not read."""
 
 
 async def weights_of(
@@ -56,18 +56,18 @@ async def weights_of(
     count: int,
     index: IndexBackend | None = None,
 ) -> list[Weight]:
-    """Return the weights for a cut into so many shards.
+    """Return the weights for a cut into ``count`` shards.
 
     Args:
         request: the sync.
         resources: of the session that begins it.
-        known: what is recorded, ``None`` where nothing is.
+        known: the rows of the manifest, ``None`` where there are none.
         count: of shards.
         index: that follows the run, ``None`` where none does.
 
     Raises:
         InventoryError: an inventory is damaged.
-        StoreError: a bucket cannot be listed, or an inventory not be read.
+        StoreError: a bucket cannot be listed, or an inventory cannot be read.
     """
     if count <= 1:
         return []
@@ -86,9 +86,9 @@ async def weights_of(
 
 
 async def inventory_weights(request: SyncRequest, resources: Resources, places: int) -> list[Weight]:
-    """Return the weights of the first inventory of a side that has so many objects; none where none has.
+    """Return the weights of the first inventory, source before target, that has enough objects; else none.
 
-    The source comes first: a target that has few objects yet tells nothing of what it will have.
+    The source comes first: a target with few objects does not show what it will contain.
     """
     source, target = inventories_of(request, resources)
     source_location = request.location if request.direction == "down" else request.source_location
@@ -118,7 +118,7 @@ async def _indexed_weights(
 
 
 def recorded_weights(known: LayeredManifest) -> list[Weight]:
-    """Return one weight for every few rows, or few hundred where there are many. Blocks."""
+    """Return one weight for every few rows, or for every few hundred where there are many. Blocks."""
     weights: list[Weight] = []
     after, step = "", _STEP
     while (key := known.key_after_now(after, step)) is not None:
@@ -131,9 +131,9 @@ def recorded_weights(known: LayeredManifest) -> list[Weight]:
 
 
 def directory_weights(root: str, places: int) -> list[Weight]:
-    """Return the weights of the directories of a tree, those that were not read with a guess. Blocks.
+    """Return the weights of the directories of a tree, with a guess for those that were not read. Blocks.
 
-    A directory that cannot be read has no weight; the sync says what is wrong with it.
+    A directory that cannot be read has no weight; the sync reports the error.
     """
     weights: dict[str, int] = {}
     level, seen = [""], 0
@@ -172,7 +172,7 @@ def _names_in(root: str, directory: str) -> tuple[list[str], list[str]]:
 
 
 async def listing_weights(store: ObjectStore, prefix: str, places: int) -> list[Weight]:
-    """Return the weights of the prefixes of a bucket, by some pages of listings with a delimiter.
+    """Return the weights of the prefixes of a bucket, from some pages of listings with a delimiter.
 
     Raises:
         StoreError: it cannot be listed.

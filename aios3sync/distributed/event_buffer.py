@@ -1,4 +1,4 @@
-"""Gathers the events of the shards of a node between two reports: some one by one, the rest as numbers."""
+"""Collects the events of the shards of a node between two reports: some singly, the rest as counts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from aios3sync.progress import Progress
 __all__ = ("EventBuffer", "decoded")
 
 _ROOM: Final = 1000
-"""Events that are kept until the first report says how many it takes."""
+"""Events that are kept until the first message says how many a report may hold."""
 _SINGLE: Final = frozenset(
     {
         *(ObjectUploaded, ObjectDownloaded, ObjectCopied, ObjectUpdated, ObjectDeleted),
@@ -47,7 +47,7 @@ class EventBuffer:
         self._sent: dict[str, int] = {}
 
     def of_shard(self) -> EventSink:
-        """Return the sink of one more shard: a comparison that begins again is so for its shard alone."""
+        """Return the sink of one more shard: a comparison that begins again concerns its shard alone."""
         progress = Progress()
         self._shards.append(progress)
         single, take = self._single, progress.take
@@ -66,10 +66,10 @@ class EventBuffer:
         return add
 
     def take(self, room: int) -> tuple[dict[str, int], list[tuple[type, tuple[Any, ...]]]]:
-        """Return what was gathered since the last time.
+        """Return the events since the last call.
 
         Args:
-            room: single events that the next time may return.
+            room: single events that the next call may return.
         """
         events = self._single.copy()
         self._single.clear()
@@ -88,7 +88,7 @@ class EventBuffer:
 
 
 def _encoded(event: Event) -> tuple[type, tuple[Any, ...]]:
-    """Return the class and the fields: a pickle of these takes a third of the time of one of the event."""
+    """Return the class and the fields: pickling them takes a third of the time of pickling the event."""
     kind = type(event)
     return kind, tuple([getattr(event, name) for name in kind.__slots__])
 

@@ -1,4 +1,4 @@
-"""Keeps in touch with the nodes of a run: leases and stops go out, what they use and their events come in."""
+"""Exchanges messages with the nodes of a run: sends leases and stops, receives their use and their events."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ("Exchanges",)
 
 _INTERVAL_S: Final = 0.5
 _NODES_S: Final = 2.0
-"""Seconds after which the cluster is asked again which nodes it has."""
+"""Seconds after which the nodes of the cluster are requested again."""
 _EVENTS: Final = 5000
-"""Events of single keys that all nodes together may send between two exchanges; the others are numbers."""
+"""Events of single keys that all nodes together may send between two exchanges; the others become counts."""
 _LEAST_EVENTS: Final = 20
 _ENDING: Final = 15
-"""The signal that what still runs is given when its coordinator ends."""
+"""The signal for shards that still run when their coordinator ends."""
 
 
 class Exchanges:
@@ -35,7 +35,7 @@ class Exchanges:
     Args:
         executor: carries them.
         setup: of the run.
-        sink: where the events go.
+        sink: takes the events.
         halt: what stops the run.
         workers: requests in flight, all nodes together.
         bandwidth: bytes a second, all nodes together; infinite for no limit.
@@ -67,7 +67,7 @@ class Exchanges:
     async def run(self) -> None:
         """Exchange messages until :meth:`close`; run it as a task.
 
-        It is not cancelled in the middle: what a node reports it reports once.
+        An exchange is never cancelled halfway, because a node reports each count only once.
         """
         while not self._closing:
             await self.once()
@@ -87,16 +87,16 @@ class Exchanges:
         await self._closed.wait()
 
     async def end(self) -> None:
-        """Have all shards end that still run, and close the nodes."""
+        """Stop all shards that still run, and close the nodes."""
         while await self.once(ending=True):  # noqa: ASYNC110 - the nodes are on other machines
             await anyio.sleep(_INTERVAL_S)
         await self._executor.ask(close_node, dict.fromkeys(self.nodes, self._setup.run))
 
     async def once(self, *, ending: bool = False) -> int:
-        """Exchange one message with every node that is there.
+        """Exchange one message with every connected node.
 
         Args:
-            ending: ask what still runs to stop.
+            ending: request that running shards stop.
 
         Returns:
             How many shards the nodes work on.

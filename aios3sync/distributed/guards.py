@@ -1,4 +1,4 @@
-"""The guards of deleting on the sum of all shards: the rules of :mod:`aios3sync.core.safety`. Pure."""
+"""The guards of deletes for the sum of all shards, by the rules of :mod:`aios3sync.core.safety`. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOO_MANY: Final = (
 
 
 def total(facts: Sequence[ShardFacts]) -> tuple[PlanFacts, Unfinished]:
-    """Return the facts of a single run that saw what all shards saw; of no shard nothing is complete."""
+    """Return the facts of one run that has seen what all shards have; without shards, incomplete ones."""
     plans, works = [each.plan for each in facts], [each.unfinished for each in facts]
     explained = frozenset[str]().union(*(each.explained for each in facts))
     plan = PlanFacts(
@@ -49,7 +49,7 @@ def total(facts: Sequence[ShardFacts]) -> tuple[PlanFacts, Unfinished]:
 def refusal(facts: Sequence[ShardFacts], options: SyncOptions) -> Refusal | None:
     """Return the refusal of the first guard that objects to the deletes of all shards, or ``None``.
 
-    Nothing may be deleted before every shard was compared: the facts of one that was not are incomplete (P1).
+    Nothing may be deleted before every shard was compared: otherwise its facts are incomplete (P1).
 
     Args:
         facts: of all shards, whose ranges hold every key.
@@ -70,11 +70,11 @@ def waits(facts: Sequence[ShardFacts], options: SyncOptions) -> str:
 
 
 def swapped_tree(surveys: Sequence[SourceSurvey], *, uploads: bool) -> Refusal | None:
-    """Return the refusal of a run whose tree seems to be another one than before (P3), else ``None``.
+    """Return the refusal of a run whose tree seems to be a different one than before (P3), else ``None``.
 
     Args:
         surveys: of all shards, made before the first transfer.
-        uploads: the tree is the source.
+        uploads: whether the tree is the source.
     """
     recorded, found = sum(each.recorded for each in surveys), sum(each.found for each in surveys)
     return swapped(recorded, found, uploads=uploads)

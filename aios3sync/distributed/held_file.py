@@ -1,7 +1,7 @@
-"""Keeps the held deletes of a shard in one file, which another process reads: JSON lines, whole or not there.
+"""Keeps the held deletes of a shard in a file of JSON lines for another process; it is complete or absent.
 
-The first line names the sync and the range, each further one a delete, and the last one counts them and has a
-digest of all before. The file gets its name when it is on disk.
+The first line names the sync and the range, each further line is a delete, and the last line has their count
+and a digest of all lines before. The file gets its name once it is on disk.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _PAGE: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldSummary:
-    """What the run that held the deletes knew at its end.
+    """The facts at the end of the run that held the deletes.
 
     Attributes:
         known_since: see :attr:`~aios3sync.sync.pipeline.Pipeline.known_since`.
         root: device and inode of the directory, ``None`` where there is none.
-        markers: keys that directories are to be made for.
-        temporaries: files that downloads left unfinished before that run.
+        markers: keys for which directories are to be made.
+        temporaries: unfinished files of downloads before that run.
     """
 
     known_since: float = 0.0
@@ -63,7 +63,7 @@ class HeldFileWriter:
         self._count = 0
 
     def begin(self) -> None:
-        """Begin the file, again if it was begun before.
+        """Begin the file; a file that was begun before is dropped.
 
         Raises:
             ManifestError: it cannot be written.
@@ -107,7 +107,7 @@ class HeldFileWriter:
         self._file = None
 
     def drop(self) -> None:
-        """Drop a file that was begun and not finished."""
+        """Drop a file that was begun but not finished."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
@@ -138,7 +138,7 @@ class HeldFileReader:
         self._header = _header(request)
 
     async def summary(self) -> HeldSummary:
-        """Check that the file is whole and of this sync, and return its end.
+        """Check that the file is complete and of this sync, and return its summary.
 
         Raises:
             ManifestError: it is not, or cannot be read.

@@ -1,13 +1,13 @@
-"""Leases: the limits of a run, divided among its nodes and divided anew while shards run. Pure: no clock.
+"""Leases divide the limits of a run among its nodes, again and again while shards run. Pure: no clock.
 
 The coordinator owns the numbers: requests in flight (``--workers``), bytes a second (``--bwlimit``), and the
-requests that may start in a second, once a node was asked to slow down. Each node keeps to its lease, and
-reports which lease it has and what it uses of it. What a node does not use is given to those that use all
-they have.
+requests that may start in a second, once a node has received SlowDown. Each node keeps to its lease, and
+reports the number of the lease and how much of it is in use. What one node does not use is given to nodes
+that use their whole lease.
 
-Invariant: the leases in force never add up to more than the whole, at no moment, whatever messages are on
-their way. A lease that grows is taken from what is free; what another node has to give up is free only once
-that node has reported the smaller lease, and no more in flight than that.
+Invariant: the leases in force never add up to more than the whole, whatever messages are in flight. A lease
+grows only by what is free; what another node has to give up is free only once that node has reported the
+smaller lease, and no more requests in flight than it allows.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ __all__ = ("Lease", "LeaseTable", "NodeUse", "divided")
 _BUSY: Final = 0.75
 """A node that uses more of its lease than this could use more than the lease."""
 _LEAST_SHARE: Final = 20.0
-"""Each node has this part of an equal share of the bandwidth, so that what it books has an end soon."""
+"""Each node gets at least an equal share of the bandwidth divided by this: its bodies do not wait long."""
 _HEADROOM: Final = 1.25
-"""What a node that does not use its lease is given, times what it uses."""
+"""A node that does not use its lease gets this many times what it uses."""
 
 
 class Lease(NamedTuple):
-    """What one node may use; it begins with nothing, and waits.
+    """What one node may use; at first nothing, so the node waits.
 
     Attributes:
         number: counts the leases of a node.
         workers: requests in flight.
         bandwidth: bytes of bodies in a second; infinite where there is no limit.
-        rate: requests that may start in a second; infinite where no node was asked to slow down.
+        rate: requests that may start in a second; infinite where no node has received SlowDown.
     """
 
     number: int = 0
@@ -51,16 +51,16 @@ class Lease(NamedTuple):
 
 
 class NodeUse(NamedTuple):
-    """What one node uses, as of a report.
+    """What one node uses, according to a report.
 
     Attributes:
         number: of the lease that it has.
         active: shards that it works on.
         in_flight, waiting: requests that are in flight, and that wait for a slot.
-        limit: how many the node lets out now, which it has found to be worth it; no more than its lease.
+        limit: how many requests in flight the node has found to be useful; no more than its lease.
         bandwidth: bytes a second since the report before.
         rate: requests a second that succeeded since then.
-        learnt: the rate that its refusals have taught it; infinite where there were none for a while.
+        learnt: the rate that it has learnt from refusals; infinite where there were none for a while.
     """
 
     number: int = 0
@@ -74,12 +74,12 @@ class NodeUse(NamedTuple):
 
 
 def divided(total: float, demands: Sequence[float], least: float = 0.0) -> list[float]:
-    """Return the max-min fair shares: each gets its demand or an equal part of what the others leave.
+    """Return the max-min fair shares: each gets its demand, or an equal part of what the others leave.
 
     Args:
-        total: never exceeded, as far as ``least`` for each fits.
+        total: never exceeded, unless ``least`` for each adds up to more.
         demands: infinite for as much as possible.
-        least: for each, whatever it demands.
+        least: for each, whatever its demand.
     """
     shares = [0.0] * len(demands)
     left, number = total, len(demands)
@@ -93,7 +93,7 @@ def divided(total: float, demands: Sequence[float], least: float = 0.0) -> list[
 
 @dataclass(slots=True)
 class _Node:
-    """What is known of one node: the lease that was sent last, those that may be in force, and its use."""
+    """One node: the lease that was sent last, the leases that may be in force, and its use."""
 
     sent: Lease
     in_force: list[Lease]
@@ -118,7 +118,7 @@ class LeaseTable:
         self._nodes: dict[str, _Node] = {}
 
     def keep(self, names: Sequence[str]) -> None:
-        """Add the nodes that are new, and drop those that are not named."""
+        """Add new nodes, and drop those that are not named."""
         for name in set(self._nodes).difference(names):
             del self._nodes[name]
         for name in names:
@@ -163,14 +163,14 @@ class LeaseTable:
 
 
 def _all_divided(total: float, demands: Sequence[float], least: float) -> list[float]:
-    """Return fair shares that add up to the total: what none of them demands is divided as well."""
+    """Return fair shares that add up to the total: what no node demands is divided as well."""
     shares = divided(total, demands, least)
     spare = max(total - sum(shares), 0.0) / max(len(shares), 1)
     return [share + spare for share in shares]
 
 
 def _granted(total: float, held: Sequence[float], wanted: Sequence[float]) -> list[float]:
-    """Return what each node gets: less at once where it is to have less, more as far as some is free."""
+    """Return what each node gets: a smaller lease at once, a larger one as far as something is free."""
     free = total - sum(held)
     granted = []
     for now, want in zip(held, wanted, strict=True):
@@ -181,14 +181,14 @@ def _granted(total: float, held: Sequence[float], wanted: Sequence[float]) -> li
 
 
 def _demand_of(node: _Node, used: float, lease: float) -> float:
-    """Return how much a node could use: without end if it uses its lease, little more than it uses if not."""
+    """Return how much a node could use: infinite if it uses its lease, else a little more than it uses."""
     if not node.use.active:
         return 0.0
     return math.inf if used >= _BUSY * lease or node.use.number < node.sent.number else used * _HEADROOM + 1.0
 
 
 def _rates(nodes: Sequence[_Node]) -> list[float]:
-    """Return the rates: what nodes have learnt, with what the others reach, divided among all that work."""
+    """Return the rates: the learnt rates, and what the other nodes reach, divided among all active nodes."""
     if all(math.isinf(node.use.learnt) for node in nodes):
         return [math.inf] * len(nodes)
     reached = [node.use.rate if math.isinf(node.use.learnt) else node.use.learnt for node in nodes]

@@ -1,7 +1,7 @@
-"""What the coordinator and the nodes say to each other, and what carries it.
+"""The messages between the coordinator and the nodes, and the Executor that carries them.
 
-A *node* is one process that works on shards, on whatever machine. Nothing here holds a credential: each node
-finds its own, as the process that began the run does.
+A *node* is one process that works on shards, on whatever machine. No message holds a credential: each node
+finds its own, as does the process that began the run.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ __all__ = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSetup:
-    """What a node needs to know of a run to begin with.
+    """What a node needs to know of a run.
 
     Attributes:
         run: a random name of the run.
         connect: how to reach S3.
-        endpoint: the name of the endpoint that is meant.
+        endpoint: the name of the endpoint.
         source_connect: how to reach the source of a copy, if not in the same way.
-        neighbours: nodes on the same machine, this one included, which share its cores.
-        wants_events: the caller listens.
-        tokens: what a node must see before it does anything.
+        neighbours: number of nodes on the same machine, this one included, which share its cores.
+        wants_events: whether the caller listens.
+        tokens: what a node must see before it works.
     """
 
     run: str
@@ -53,13 +53,13 @@ class NodeSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeMessage:
-    """What the coordinator sends to a node, some times a second.
+    """What the coordinator sends to a node, several times a second.
 
     Attributes:
         setup: of the run, for a node that does not know it yet.
         lease: what the node may use.
-        stop: the number of the signal that asks to stop; 0 for none.
-        events: how many events of single keys the answer may hold.
+        stop: the number of the signal that requests a stop; 0 for none.
+        events: how many events of single keys the report may hold.
     """
 
     setup: NodeSetup
@@ -70,11 +70,11 @@ class NodeMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """What a node answers.
+    """The answer of a node.
 
     Attributes:
         use: what it uses of its lease.
-        counts: what it did since the last report, see :class:`~aios3sync.events.NodesReported`.
+        counts: what it has done since the last report, see :class:`~aios3sync.events.NodesReported`.
         events: events of single keys, each as its class and its fields.
     """
 
@@ -88,7 +88,7 @@ class ShardFile:
     """Where the rows of a shard are read and written.
 
     Attributes:
-        directory: of the files; an address where they are objects, and the layers then are their names.
+        directory: of the files; where they are objects an address, and the layers are then names.
         name: of the layer that is written; each attempt at the shard makes a file of its own.
         binding: the pair.
         state: of the manifest as a whole, as the run found it.
@@ -115,7 +115,8 @@ class ShardTask:
         number: of the shard.
         request: the sync, with the range of the shard.
         file: of the manifest of the shard.
-        held: of the deletes of the shard: the file that the comparison wrote, and that they are read from.
+        held: of the deletes of the shard: the file that the comparison writes, and that the deletes are read
+            from.
         held_content: of that file, packed, where a dry run stores none.
         lookalikes: of the deletes: names that stay.
     """
@@ -137,12 +138,12 @@ class ShardOutcome:
     Attributes:
         number: of the shard.
         value: a SourceSurvey, a ShardResult or, of the other steps, a SyncReport.
-        error: what ended it that would end it on every node; ``None`` where it ended well.
-        path: the file of the manifest, closed; empty where none was written. A name where it is an object, as
-            are ``held`` and the error file of a report.
-        written: it has rows, or hides some.
-        whole: it needs none of the files that were below it.
-        state: that it says.
+        error: an error that would end the step on every node; ``None`` where it ended well.
+        path: the file of the manifest, closed; empty where none was written. Where files are objects, this is
+            a name, and so are ``held`` and the error file of a report.
+        written: whether it has rows, or hides some.
+        whole: whether it needs none of the layers below it.
+        state: of that manifest.
         held: the file with the deletes that were held.
         held_content: of that file, packed, where a dry run stores none.
         requests: for the files of the manifest, of this node since its last outcome.
@@ -164,21 +165,21 @@ class Executor(Protocol):
     """Carries messages to nodes, and runs steps of shards on any of them."""
 
     async def nodes(self) -> Mapping[str, str]:
-        """Return the names of the nodes that are there now, each with the name of its machine."""
+        """Return the names of the current nodes, each with the name of its machine."""
         ...
 
     async def ask(self, function: Callable[[Any], Any], messages: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Call a function of a module on nodes at once, also while they work; it must return at once.
+        """Call a function of a module on nodes at once, even while they work; it must return quickly.
 
         Returns:
-            What each node answered; nodes that are gone are left out.
+            The answer of each node; nodes that are gone are left out.
         """
         ...
 
     def run(self, function: Callable[[Any], Any], argument: Any, name: str) -> Awaitable[Any]:
-        """Call a function on any node, and again on another one where a node dies or the call fails.
+        """Call a function on any node, and again on another node if that one dies or the call fails.
 
         Raises:
-            ClusterError: it was tried often enough.
+            ClusterError: it failed too often.
         """
         ...

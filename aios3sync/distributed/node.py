@@ -1,11 +1,11 @@
 """Node: one process that works on the shards of a run, on an event loop in a thread of its own.
 
-What carries the shards calls the three functions of this module, each from a thread of its own:
-:func:`run_step` does one step of one shard, :func:`exchange` takes a message of the coordinator while steps
-run, :func:`close_node` ends it. The connections and what was learnt of the endpoint stay from shard to shard.
+The executor calls the three functions of this module, each in a thread of its own: :func:`run_step` does one
+step of one shard, :func:`exchange` takes a message of the coordinator while steps run, :func:`close_node`
+ends the node. The connections and the facts about the endpoint are kept from shard to shard.
 
-A coordinator that dies sends no last message: after a minute without one the shards end orderly, and the
-node closes by itself.
+A coordinator that dies sends no last message: after a minute without one the shards end in an orderly way,
+and the node closes by itself.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from aios3sync.sync.transfers.memory import ByteSemaphore
 __all__ = ("close_node", "exchange", "run_step")
 
 _RARELY: Final = (50_000, 20, 50)
-"""Thresholds of the search for cycles, as the command line has them: the objects of a sync form none."""
+"""Thresholds of the garbage collector, as of the command line: the objects of a sync form no cycles."""
 _ORPHANED_S: Final = 60.0
-"""Seconds without a message after which the coordinator is gone."""
+"""Seconds without a message after which the coordinator counts as gone."""
 _FINAL: Final = (UsageError, AccessDeniedError, BucketNotFoundError, LockedError)
-"""Errors that another node would have as well."""
+"""Errors that would occur on every node."""
 _TERMINATED: Final = 15
 
 _nodes: Final[dict[str, Node]] = {}
@@ -57,10 +57,10 @@ _opening: Final = threading.Lock()
 
 
 def run_step(task: ShardTask) -> ShardOutcome:
-    """Do one step of a shard and return how it ended. Blocks until then.
+    """Do one step of a shard and return its outcome. Blocks until then.
 
     Raises:
-        AioS3SyncError: it failed in a way in which it might not fail on another node.
+        AioS3SyncError: it failed in a way that may not happen on another node.
     """
     node = _node_of(task.setup)
     node.check()
@@ -68,7 +68,7 @@ def run_step(task: ShardTask) -> ShardOutcome:
 
 
 async def exchange(message: NodeMessage) -> NodeReport:
-    """Take a message and return a report; it does not wait for any work."""
+    """Take a message and return a report, without waiting for any work."""
     return await _node_of(message.setup).exchange(message)
 
 
@@ -93,7 +93,7 @@ def _connection(setup: NodeSetup, options: ConnectOptions) -> ConnectOptions:
 
 
 class Node:
-    """The work of one process for one run. Its coroutines run on its own loop, the other methods anywhere."""
+    """The work of one process for one run. Its coroutines run on its own loop, other methods anywhere."""
 
     def __init__(self, setup: NodeSetup) -> None:
         self._setup = setup
@@ -122,7 +122,7 @@ class Node:
         """Make sure, once, that this process sees what the coordinator sees. Blocks.
 
         Raises:
-            ClusterError: it does not.
+            ClusterError: it sees something else.
         """
         if not self._checked:
             sight = look(self._setup.tokens)
@@ -150,7 +150,7 @@ class Node:
             self._loop.close()
 
     async def _live(self) -> None:
-        """Keep the connections until the node is closed, or its coordinator gone and all shards ended."""
+        """Keep the connections until the node is closed, or the coordinator is gone and all shards ended."""
         async with self._closing:
             while not self._ended.is_set():
                 with suppress(TimeoutError):
@@ -169,7 +169,7 @@ class Node:
             self._loop.call_soon_threadsafe(self._ended.set)
 
     async def exchange(self, message: NodeMessage) -> NodeReport:
-        """See :func:`exchange`; it is awaited on another loop than that of the node."""
+        """See :func:`exchange`; it is awaited on a loop other than the node's."""
         self._heard = time.monotonic()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._take(message), self._loop))
 
@@ -249,9 +249,9 @@ class Node:
 
 
 def sendable(error: Exception) -> Exception:
-    """Return what ended some work, without what it came from.
+    """Return an error without its causes.
 
-    That may be of a kind that no process can send to another one; Dask then sends an exception of no kind.
+    A cause may be of a class that cannot be pickled; Dask then sends an exception without a class of ours.
     """
     cause = first_error(error)
     assert isinstance(cause, Exception)  # noqa: S101 - as the group is one of exceptions

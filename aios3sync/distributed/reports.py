@@ -22,7 +22,7 @@ _SUMS: Final = (
     *("retries", "throttled"),
 )
 _CHECKS: Final = ("manifest", "list", "inventory", "content")
-"""From the one that asks least to the one that asks most."""
+"""From the one with the fewest requests to the one with the most."""
 
 
 def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defaults
@@ -37,18 +37,18 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
     elapsed_s: float = 0.0,
     requests: Mapping[str, int] | None = None,
 ) -> SyncReport:
-    """Return the report of a run that did what all these did.
+    """Return the report of a run that has done what all these have.
 
     Args:
         request: the run.
         reports: of all steps of all shards.
         refused: the guard that refused, if any.
         facts: of the shards.
-        warnings: besides those of the shards.
+        warnings: in addition to those of the shards.
         interrupted: the number of the signal that stopped the run.
         errors_file: holds all failures, where there are many.
         elapsed_s: seconds that the run took.
-        requests: besides those of the shards.
+        requests: in addition to those of the shards.
     """
     counts: dict[str, Any] = {name: sum(getattr(report, name) for report in reports) for name in _SUMS}
     all_requests = Counter(requests or {})
@@ -82,7 +82,7 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
 
 
 def _sums_to_warn_of(report: SyncReport, request: SyncRequest, facts: Sequence[ShardFacts]) -> list[str]:
-    """Return warnings whose numbers are those of all shards together, as one run would give them."""
+    """Return warnings whose numbers are the sums of all shards, as one run would give them."""
     warnings = []
     if report.archived or report.restoring:
         from aios3sync.sync.archives import archive_warning
@@ -107,9 +107,9 @@ def unmatched_rules(facts: Sequence[ShardFacts]) -> list[str]:
 
 
 def all_deleted(reports: Sequence[SyncReport], shards: int) -> bool:
-    """Return whether so many shards have deleted all that they held, so that their rows are what is there.
+    """Return whether ``count`` shards have carried out all held deletes, so that rows are right.
 
-    What a delete that failed, or was cancelled, has done is not known: the next run must list.
+    The effect of a delete that failed or was cancelled is not known: the next run must list.
     """
     return len(reports) == shards and not any(
         report.failed or report.conflicts or report.cancelled for report in reports
@@ -117,11 +117,12 @@ def all_deleted(reports: Sequence[SyncReport], shards: int) -> bool:
 
 
 def known_since(facts: Sequence[ShardFacts], states: Sequence[ManifestState]) -> tuple[str, float] | None:
-    """Return the scope of a run, and since when all its rows are what the bucket holds; ``None`` if not.
+    """Return the scope of a run, and since when its rows are what the bucket holds, or ``None``.
 
     Args:
         facts: of all shards.
-        states: that the shards left; one that had nothing to do saved none, and relies on what was before.
+        states: that the shards have saved; one that had nothing to do saved none, and relies on the earlier
+            state.
     """
     since = [
         each.listed_at or state.known_since(each.scope) for each, state in zip(facts, states, strict=True)
@@ -130,6 +131,6 @@ def known_since(facts: Sequence[ShardFacts], states: Sequence[ManifestState]) ->
 
 
 def _in_all(rules: Sequence[Sequence[str]]) -> list[str]:
-    """Return what is in every list, in the order of the first."""
+    """Return the items that are in every list, in the order of the first."""
     first, *others = rules or [()]
     return [rule for rule in first if all(rule in other for other in others)]

@@ -1,4 +1,4 @@
-"""What a shard tells the coordinator: values that can be pickled, of a bounded size. Types only."""
+"""The results of a shard for the coordinator: values that can be pickled, of bounded size. Types only."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MOST_LOOKALIKES: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSurvey:
-    """How much of what is recorded is still there; see :func:`~aios3sync.distributed.guards.swapped_tree`.
+    """How many recorded files still exist; see :func:`~aios3sync.distributed.guards.swapped_tree`.
 
     Attributes:
         recorded: rows of the shard's manifest; 0 where the tree is on the device that it was on before.
-        found: how many of them are there with their recorded size.
+        found: how many of them exist with their recorded size.
     """
 
     recorded: int = 0
@@ -34,23 +34,23 @@ class ShardFacts:
     """What the guards need of one shard, whose deletes are held.
 
     Attributes:
-        plan: what was seen and what is to be deleted.
+        plan: what was seen, and what is to be deleted.
         unfinished: what failed.
-        explained: places that could not be read, and of which this shard knows a key: they do not count
-            as ``unfinished`` of any other shard.
-        lookalikes: source names in the form in which servers and other systems store them, which may be a
-            key of another shard: it must not be deleted there (C15). Names that are not UTF-8 stay.
+        explained: places that could not be read, and that contain a key of this shard: they do not count as
+            ``unfinished`` of any other shard.
+        lookalikes: source names in the form in which servers and other systems store them, which may be a key
+            of another shard: that must not be deleted (C15). Names that are not UTF-8 stay.
         lookalikes_missing: there were more of them.
         unmatched_filters, unmatched_headers: rules that matched nothing in this shard.
         scope: a digest of the filters, without the range; see
             :attr:`~aios3sync.manifest.protocol.ManifestState.listings`.
-        listed_at: since when the shard's rows are known to be what the bucket holds, but for the deletes that
-            are held, 0 where they are not. Once deletes were sent, the state that is saved with the rows
-            tells it: a delete whose effect is not known makes the next run list.
-        changed_since_inventory: keys whose deletes were left out: they changed since the inventory that
-            the run goes by.
-        inventory_created: when that was made, seconds since the epoch; 0 for none.
-        to_finish: :func:`~aios3sync.distributed.shard_run.finish_shard` has something to do.
+        listed_at: since when the shard's rows are known to be what the bucket holds, except for held deletes;
+            0 where they are not. Once deletes were sent, the state that is saved with the rows says so: a
+            delete whose effect is not known makes the next run list.
+        changed_since_inventory: keys whose deletes were left out, because they changed since the inventory of
+            the run.
+        inventory_created: when that inventory was made, seconds since the epoch; 0 for none.
+        to_finish: whether :func:`~aios3sync.distributed.shard_run.finish_shard` has something to do.
     """
 
     plan: PlanFacts

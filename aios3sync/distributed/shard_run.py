@@ -1,9 +1,9 @@
-"""The steps of one shard: survey, compare and transfer, delete, finish. Each can be done again, anywhere.
+"""The steps of one shard: survey, compare and transfer, delete, finish. Each can be repeated on any node.
 
 A shard is a request with a range of keys, and a manifest of its own. :func:`compare_shard` deletes nothing:
 the deletes are held in a file until the guards have accepted the sum of all shards
-(:mod:`~aios3sync.distributed.guards`). A step that was broken off finds what was done in its manifest, or by
-the listing.
+(:mod:`~aios3sync.distributed.guards`). A step that is repeated finds what was done in its manifest, or by the
+listing.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ __all__ = ("compare_shard", "delete_shard", "finish_shard", "survey_shard")
 
 
 async def survey_shard(request: SyncRequest, resources: Resources) -> SourceSurvey:
-    """Count how many recorded files are still there, where the tree may be another one than before.
+    """Count how many recorded files still exist, where the tree may be a different one than before.
 
-    It writes nothing. The sum of all shards says whether anything may be transferred: see
+    Nothing is written. The sum of all shards decides whether anything may be transferred: see
     :func:`~aios3sync.distributed.guards.swapped_tree`.
 
     Raises:
@@ -61,12 +61,12 @@ async def compare_shard(
 
     Args:
         request: the sync with the range of the shard, and the path of the shard's own manifest.
-        resources: what the session lends.
-        held: a path that the deletes are written to, in a directory that exists. The file is there when this
-            returns facts that are complete.
-        run: names the run of the whole. What an earlier attempt of it has recorded in the manifest is counted
-            as it was then; empty where there is none.
-        before: the number of the last run before that.
+        resources: what the session provides.
+        held: a path that the deletes are written to, in a directory that exists. The file exists once this
+            has returned complete facts.
+        run: names the run of the whole, whose earlier attempts may have recorded counts in the manifest,
+            which are kept; empty where there is none.
+        before: the number of the last run before it.
 
     Raises:
         AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
@@ -99,7 +99,7 @@ class _Part:
         self._request = request
 
     async def hold(self, stage: DeleteStage, planned: int) -> None:
-        """Write the deletes down; see :class:`~aios3sync.sync.request.RunPart`."""
+        """Write the deletes to the file; see :class:`~aios3sync.sync.request.RunPart`."""
         await to_thread.run_sync(self.writer.begin)
         held = 0
         async for page in stage.deferred.pages("delete"):
@@ -118,7 +118,7 @@ class _Part:
         )
 
     def ended(self, pipeline: Pipeline, *, headers_unknown: bool) -> None:
-        """Add what is known at the end."""
+        """Add the facts that are known at the end."""
         if not pipeline.complete:
             return
         run, target = pipeline.run, pipeline.run.target
@@ -143,7 +143,7 @@ class _Part:
 
 
 def _bounded(unfinished: Unfinished) -> Unfinished:
-    """Return the same with a bounded number of places; the others count as files that could not be read."""
+    """Return the facts with a bounded number of places; further ones count as unreadable files."""
     more = len(unfinished.places) - MOST_LOOKALIKES
     if more <= 0:
         return unfinished
@@ -154,19 +154,19 @@ def _bounded(unfinished: Unfinished) -> Unfinished:
 async def delete_shard(
     request: SyncRequest, resources: Resources, held: str, lookalikes: frozenset[str] = frozenset()
 ) -> SyncReport:
-    """Delete what a shard holds and what still is what was listed; the guards have accepted the sum before.
+    """Carry out the held deletes of a shard, of objects that have not changed; the guards have accepted all.
 
     Args:
         request: as for :func:`compare_shard`.
-        resources: what the session lends.
+        resources: what the session provides.
         held: the file that was written.
         lookalikes: names of the source that another shard has found, see
             :func:`~aios3sync.distributed.guards.lookalikes_of`.
 
     Raises:
         AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
-        ManifestError: the file is not whole, or is of another shard.
-        SourceError: another directory is in the place of the one that was compared.
+        ManifestError: the file is incomplete, or is of another shard.
+        SourceError: another directory has replaced the one that was compared.
     """
     reader = HeldFileReader(held, request)
     summary = await reader.summary()
@@ -185,7 +185,7 @@ async def delete_shard(
 
 
 async def _check_root(request: SyncRequest, summary: HeldSummary) -> None:
-    """Make sure that the directory is the one that was compared, as far as this machine can know."""
+    """Check that the directory is the one that was compared, as far as this machine can know."""
     tree = request.tree()
     await tree.check(may_be_absent=request.direction == "down")
     before, now = summary.root, tree.identity
@@ -194,7 +194,7 @@ async def _check_root(request: SyncRequest, summary: HeldSummary) -> None:
 
 
 async def finish_shard(request: SyncRequest, resources: Resources, held: str) -> SyncReport:
-    """Make the directories that keys of a download stand for, and remove what earlier runs left unfinished.
+    """Make the directories of a download's keys that end in ``/``; remove unfinished files of earlier runs.
 
     Call it when all shards have deleted: deletes remove directories that have become empty.
 

@@ -1,7 +1,7 @@
 """Cut a sync into key ranges of similar work. Pure.
 
-What is known of the keys comes as *weights*: pairs of a key, or of a prefix that ends in ``/``, and the work
-of all keys from it up to the next one. They ascend.
+The distribution of keys is given as *weights*: pairs of a key, or of a prefix that ends in ``/``, and the
+work of all keys from it up to the next one. They ascend.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ __all__ = ("Weight", "condensed", "cut", "spread")
 
 T = TypeVar("T")
 Weight = tuple[str, int]
-"""A key or prefix, and the work of what comes from it on, up to the next one."""
+"""A key or prefix, and the work of all keys from it up to the next one."""
 
 _DELIMITER: Final = "/"
 _MOST: Final = 65_536
-"""Weights that are kept in memory; with more of them neighbours are put together."""
+"""Weights that are kept in memory; beyond that neighbours are merged."""
 
 
 def spread(shards: Sequence[T], at_once: int) -> list[T]:
-    """Return shards in an order in which those that are worked on at once lie far apart.
+    """Return shards in an order in which those that run at the same time lie far apart.
 
     S3 takes a number of requests a second for each partition of the key space: in key order all nodes would
-    meet in the same few of them
+    load the same few of them
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html).
 
     Args:
         shards: in key order.
-        at_once: how many are worked on at once.
+        at_once: how many run at the same time.
     """
     step = max(1, len(shards) // max(at_once, 1))
     return [shards[place] for first in range(step) for place in range(first, len(shards), step)]
 
 
 def cut(weights: Iterable[Weight], count: int, *, whole_prefixes: bool = False) -> list[KeyRange]:
-    """Return ascending ranges that together hold every key once, whether the weights know of it or not.
+    """Return ascending ranges that together hold every key once, whether or not the weights include it.
 
     No range takes more than a fair share and one weight. So the heaviest takes at most twice as long as the
     lightest where no single weight is more than a third of a fair share, and at most twice as long as the
     heaviest of the best cut in any case.
 
     Args:
-        weights: ascending; those that are many are put together as :func:`condensed` does.
+        weights: ascending; many of them are merged as :func:`condensed` does.
         count: of ranges; there are fewer where the weights do not allow as many.
         whole_prefixes: begin ranges at prefixes that end in ``/`` alone. Endpoints that do not list in byte
-            order can be asked only for whole prefixes.
+            order can only list whole prefixes.
 
     Raises:
         OutOfOrderError: the weights do not ascend.
@@ -69,9 +69,9 @@ def cut(weights: Iterable[Weight], count: int, *, whole_prefixes: bool = False) 
 
 
 def _boundaries(ends: Sequence[int], count: int) -> list[int]:
-    """Return the numbers of the weights that begin a range but for the first, ascending.
+    """Return the indices of the weights that begin a range, except the first range, ascending.
 
-    Each is the one that is nearest to its fair place, so that a range is off by half a weight at either end.
+    Each is nearest to its ideal place, so that a range is off by at most half a weight at either end.
     """
     if not ends or not ends[-1]:
         return []
@@ -91,7 +91,7 @@ def _boundaries(ends: Sequence[int], count: int) -> list[int]:
 def condensed(weights: Iterable[Weight], most: int = _MOST) -> list[Weight]:
     """Return at most ``2 * most`` weights for any number of them, read once.
 
-    Neighbours are put together two by two each time that there are too many, so that all are about as exact.
+    Pairs of neighbours are merged whenever there are too many, so that all weights are about equally exact.
     """
     kept: list[Weight] = []
     unit = 1
@@ -116,7 +116,7 @@ def condensed(weights: Iterable[Weight], most: int = _MOST) -> list[Weight]:
 
 
 def _halved(weights: list[Weight]) -> list[Weight]:
-    """Return the weights with every two neighbours put together; their number is even."""
+    """Return the weights with every two neighbours merged; their number is even."""
     pairs = zip(weights[::2], weights[1::2], strict=True)
     return [(key, work + more) for (key, work), (_, more) in pairs]
 
@@ -133,7 +133,7 @@ def _ascending(weights: Iterable[Weight]) -> Iterator[Weight]:
 def _prefixes(weights: Iterable[Weight]) -> Iterator[Weight]:
     """Yield weights that begin at prefixes: the work of a key belongs to the prefix that began before it.
 
-    A prefix begins where the first key below it comes; of several that begin there it is the shortest.
+    A prefix begins at the first key below it; of several that begin there it is the shortest.
     """
     current: Weight | None = None
     previous = ""
@@ -152,7 +152,7 @@ def _prefixes(weights: Iterable[Weight]) -> Iterator[Weight]:
 
 
 def _begun(previous: str, key: str) -> str:
-    """Return the shortest prefix of ``key`` that ends in the delimiter and that ``previous`` is before."""
+    """Return the shortest prefix of ``key`` that ends in the delimiter and comes after ``previous``."""
     end = key.find(_DELIMITER) + 1
     while end:
         if key[:end] > previous:

@@ -1,4 +1,4 @@
-"""Runs one step of many shards on whatever nodes there are, and waits for all of them."""
+"""Runs one step of many shards on the available nodes, and waits for all of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aios3sync.sync.request import SyncRequest
 __all__ = ("GRACE_S", "StepRunner")
 
 GRACE_S: Final = 30.0
-"""Seconds after a stop in which shards end orderly; those that do not are left to themselves."""
+"""Seconds after a stop in which shards can end in an orderly way; later ones are not waited for."""
 
 
 @dataclass(slots=True)
@@ -29,8 +29,8 @@ class StepRunner:
         executor: carries them.
         setup: of the run.
         request: the run, with all its keys.
-        manifest: says which file each step writes, and is given how it ended.
-        halt: asks all nodes to stop.
+        manifest: says which file each step writes, and takes its outcome.
+        halt: stops all nodes.
     """
 
     executor: Executor
@@ -57,7 +57,8 @@ class StepRunner:
             lookalikes: of deletes: names that stay.
 
         Raises:
-            AioS3SyncError: one failed for good, and no stop was asked for; the others have ended orderly.
+            AioS3SyncError: one failed for good, and no stop was requested; the others have ended in an
+                orderly way.
         """
         outcomes: dict[int, ShardOutcome] = {}
 
@@ -93,7 +94,7 @@ class StepRunner:
         )
 
     async def _outcome(self, task: ShardTask) -> ShardOutcome | None:
-        """Return how a step ended; ``None`` where it failed. The first failure stops the others."""
+        """Return the outcome of a step; ``None`` where it failed. The first failure stops the others."""
         name = f"aios3sync-{self.setup.run}-{task.step}-{task.number}"
         try:
             outcome: ShardOutcome = await self.executor.run(run_step, task, name)

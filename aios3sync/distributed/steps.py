@@ -1,4 +1,4 @@
-"""The steps of a shard on a node: its file of the manifest, the work, and what is said of both at the end."""
+"""Runs a step of a shard on a node: opens its file of the manifest, does the work, returns the outcome."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ async def run_shard_step(
 ) -> ShardOutcome:
     """Do one step of a shard.
 
-    A step can be done again elsewhere while this one is still at it, because its node was taken for dead: it
-    reads what was recorded until then and writes files of its own.
+    A step can be repeated elsewhere while this one still works, because its node seemed dead: the other
+    attempt reads what was recorded until then and writes files of its own.
 
     Args:
         task: the step.
-        resources_of: returns what a run of a request is lent.
-        while_open: is entered with the path of the file of the manifest, for as long as that is written.
+        resources_of: returns the resources for the run of a request.
+        while_open: a context that is entered with the path of the manifest's file, while that is written.
 
     Raises:
         AioS3SyncError: it failed.
@@ -78,12 +78,12 @@ def _begin(file: ShardFile) -> str:
 
 
 def _held_alone(file: ShardFile) -> str:
-    """Return where a run without a manifest holds its deletes: next to a file that nothing is written to."""
+    """Return where a run without a manifest holds its deletes: next to a file that is never written."""
     return RootDirectory(file.directory).next_attempt(file.name)
 
 
 def _concluded(task: ShardTask, path: str, value: Any) -> ShardOutcome:
-    """Return the outcome, once the file of the manifest is closed for good. Blocks."""
+    """Return the outcome, after the file of the manifest is closed for good. Blocks."""
     manifest = LayeredManifest.open(path)
     assert isinstance(manifest, LayeredManifest)  # noqa: S101 - as the class method makes one
     try:

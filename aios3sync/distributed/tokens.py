@@ -1,7 +1,7 @@
-"""Proves that every node sees the same directories: a file with a random name, which each has to find.
+"""Proves that every node sees the same directories: each node has to find a file with a random name.
 
-The names are those of unfinished downloads, which no sync looks at. A directory that cannot be written is
-known by its inode and by the names in it. All functions block.
+The names are like those of unfinished downloads, which every sync ignores. A directory that cannot be written
+is identified by its inode and by the names in it. All functions block.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Token:
     Attributes:
         directory: absolute.
         name: of the file; empty where none could be made.
-        content: of the file, or what describes the directory.
+        content: of the file, or a description of the directory.
     """
 
     directory: str
@@ -42,12 +42,12 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a node found.
+    """What a node has found.
 
     Attributes:
         machine: the name of the machine.
         version: of this package there.
-        problems: of each directory, why it is another one; empty where it is the same.
+        problems: for each directory why it is a different one; empty where it is the same.
     """
 
     machine: str
@@ -93,7 +93,7 @@ def _described(directory: str) -> str:
 
 
 def look(wanted: Sequence[Token]) -> Sight:
-    """Return what this process sees of the tokens; a node calls it."""
+    """Return which of the tokens this process sees; a node calls it."""
     return Sight(socket.gethostname(), __version__, tuple(map(_problem, wanted)))
 
 
@@ -119,7 +119,7 @@ def _problem(token: Token) -> str:
 
 
 def verify(wanted: Sequence[Token], found: Mapping[str, Sight], machines: Mapping[str, str]) -> None:
-    """Make sure that all nodes see the same directories, with the same version of this package.
+    """Check that all nodes see the same directories, and have the same version of this package.
 
     Args:
         wanted: the tokens.
@@ -127,7 +127,7 @@ def verify(wanted: Sequence[Token], found: Mapping[str, Sight], machines: Mappin
         machines: all nodes, with the names of their machines.
 
     Raises:
-        ClusterError: one does not; it is named, with the directory and the way out.
+        ClusterError: a node does not; the message names it, the directory and the remedy.
     """
     for node, machine in sorted(machines.items()):
         sight = found.get(node)

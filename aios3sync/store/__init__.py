@@ -1,4 +1,4 @@
-"""The S3 seam: one protocol, two implementations, and wrappers for what all of them need."""
+"""The interface to S3: one protocol, two implementations of it, and wrappers that serve both."""
 
 from __future__ import annotations
 

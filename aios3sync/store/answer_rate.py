@@ -1,7 +1,7 @@
-"""AnswerRate: bytes of bodies that are answered in a second, and how much longer an answer may take. Pure.
+"""AnswerRate: the bytes of bodies acknowledged in a second, and how much longer a response may take. Pure.
 
-What a kernel or a proxy has taken is not at its end yet. On a slow line that may be minutes later, without a
-sign of it: only answers tell how fast bodies arrive. An upload that is repeated meanwhile makes it worse.
+Bytes that a kernel or a proxy has accepted have not arrived yet. On a slow line that may take minutes,
+without any sign: only responses show how fast bodies arrive. Repeating the upload meanwhile makes it worse.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ _UNKNOWN: Final = 128 * 1024
 """Bytes in a second until there is a measurement: one megabit, the slowest line that is likely."""
 _WINDOW_S: Final = 1.0
 _MOST: Final = 10
-"""An answer is waited for this many times the time-out longer at most."""
+"""A response may take at most this many time-outs longer."""
 
 
 class AnswerRate:
-    """What the bodies of one session have under way, and the rate of their answers.
+    """The bytes of bodies in flight of one session, and the rate of their responses.
 
-    The rate changes with answers only: an endpoint that fell silent keeps the one that it had, so that its
-    silence is noticed in time.
+    Only responses change the rate: an endpoint that falls silent keeps its rate, so that its silence is
+    noticed in time.
 
     Args:
         clock: seconds, never going back.
 
     Attributes:
-        pending: bytes of the bodies that were begun and have no answer yet.
+        pending: bytes of the bodies that were begun and have no response yet.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -46,7 +46,7 @@ class AnswerRate:
         self.pending += size
 
     def end(self, size: int, *, accepted: bool) -> None:
-        """Note that a body was answered or given up; only one that was accepted has arrived for certain."""
+        """Note that a body has got a response or failed; only an accepted body has certainly arrived."""
         self.pending -= size
         now = self._idle_since = self._clock()
         if not accepted:
@@ -59,5 +59,5 @@ class AnswerRate:
             self._rate = self._answered / _WINDOW_S  # it is at least that
 
     def allowance(self, pending: int, timeout: float) -> float:
-        """Return the seconds beyond ``timeout`` that an answer may take after ``pending`` bytes."""
+        """Return the seconds beyond ``timeout`` that a response may take after ``pending`` bytes."""
         return min(pending / (self._rate or _UNKNOWN), _MOST * timeout)

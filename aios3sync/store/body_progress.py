@@ -1,4 +1,4 @@
-"""Progress of large bodies while they are sent, and the bound of how many are sent at once. No I/O.
+"""Progress of large bodies while they are sent, and the limit of how many are sent at once. No I/O.
 
 The caller of ``put`` or ``put_part`` sets a watch for the bodies that its task sends; the transport reports
 to it. Wrappers between the two do not see it. A transport that reports nothing does no harm.
@@ -14,14 +14,14 @@ from typing import Final, Protocol
 __all__ = ("LARGE_BODY", "BodyWatch", "SendWindow", "Unlimited", "body_watch", "watched")
 
 LARGE_BODY: Final = 1024 * 1024
-"""Bytes from which a body is watched and takes its part of the send window; smaller ones release at once."""
+"""Bytes from which a body is watched and occupies the send window; smaller ones release it at once."""
 
 
 class BodyWatch(Protocol):
     """Receives the progress of one body; its methods run on the event loop and must be quick."""
 
     def begin(self) -> None:
-        """Note that an attempt begins: what an earlier one sent is sent again."""
+        """Note that an attempt begins: the bytes of an earlier one are sent again."""
         ...
 
     def sent(self, size: int) -> None:
@@ -30,10 +30,10 @@ class BodyWatch(Protocol):
 
 
 class SendWindow(Protocol):
-    """Bounds the bytes of large bodies that are on their way at once, by what the line carries."""
+    """Bounds the bytes of large bodies in flight, by the throughput of the line."""
 
     async def acquire(self, size: int, turn: int = 0) -> None:
-        """Wait until a body of ``size`` bytes may go; of those that wait the lowest ``turn`` goes first."""
+        """Wait until a body of ``size`` bytes may be sent; the lowest ``turn`` is the first."""
         ...
 
     def release(self, size: int) -> None:
@@ -45,11 +45,11 @@ class SendWindow(Protocol):
         ...
 
     def left(self, size: int) -> None:
-        """Note that a whole body of ``size`` bytes has left; negative if it is sent again, or ended."""
+        """Note that a whole body of ``size`` bytes has left; negative if it is sent again or has ended."""
         ...
 
     def arrived(self, size: int) -> None:
-        """Note that a body of ``size`` bytes was accepted, by which the window measures the line."""
+        """Note that a body of ``size`` bytes was accepted; so the window measures the line."""
         ...
 
 
@@ -60,16 +60,16 @@ class Unlimited:
         """Return at once."""
 
     def release(self, size: int) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def moved(self, size: int) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def left(self, size: int) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def arrived(self, size: int) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
 
 _WATCH: ContextVar[BodyWatch | None] = ContextVar("aios3sync_body_watch", default=None)

@@ -1,4 +1,4 @@
-"""Connections: what the stores of a session send their requests through, opened when first needed.
+"""Connections: the transports and the client of a session's stores, opened when first needed.
 
 The tiers and what each of them loads are listed in :mod:`aios3sync.store.wire.sources`.
 """
@@ -36,8 +36,8 @@ _loaded: Final[set[str]] = set()
 async def load(*modules: str) -> None:
     """Import modules in a thread, so that importing them here afterwards takes no time.
 
-    botocore and what it needs take from a third of a second to two seconds, and many runs never need it. So
-    it is imported late, and in a thread because it would block the event loop.
+    botocore and its dependencies take from a third of a second to two seconds, and many runs never need them.
+    So they are imported late, and in a thread, as the import would block the event loop.
     """
     if not _loaded.issuperset(modules):
         await to_thread.run_sync(lambda: list(map(importlib.import_module, modules)))
@@ -49,11 +49,11 @@ class Connections:
 
     Args:
         options: how to reach S3.
-        closing: closes what is opened here.
-        access: is given the credentials, so that they are replaced when they are refused.
+        closing: closes everything that is opened here.
+        access: takes the credentials, so that they are replaced when they are refused.
         session: the caller's own aioboto3 session, or ``None``.
         client: the caller's own open client, or ``None``; it is not closed.
-        observer: takes each request that has ended, ``None`` for nobody.
+        observer: takes each request that has ended; ``None`` for no observer.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class Connections:
             reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
 
         Raises:
-            CredentialsError: there are none, or they cannot be had.
-            UsageError: an option or a setting cannot be what it is.
+            CredentialsError: there are none, or they cannot be obtained.
+            UsageError: an option or a setting is invalid.
         """
         await load("aios3sync.store.wire.store", "aios3sync.store.wire.sources")
         from aios3sync.store.s3.errors import WireUnavailableError
@@ -168,7 +168,7 @@ class Connections:
         self._has_client = True
 
     async def _open_wire_of_client(self) -> None:
-        """Open the wire transport next to the client; one that is cancelled is opened by the next store."""
+        """Open the wire transport that uses the client; after a cancellation the next store opens it."""
         from aios3sync.store.s3.errors import WireUnavailableError
         from aios3sync.store.wire.transport import WireTransport
 
@@ -188,7 +188,7 @@ class Connections:
             self._access.credentials = AllRenewed(self._renewals) if self._renewals[1:] else renewal
 
     def _without_wire(self, reason: Exception) -> None:
-        """Go on with BotoStore and say so once, unless the wire transport was insisted on."""
+        """Use BotoStore and log that once, unless the options demand the wire transport."""
         if self._options.lane == "wire":
             raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
         from aios3sync.store.wire.boto_config import UNSIGNED

@@ -1,8 +1,8 @@
 """EndpointProfile: how one endpoint differs from S3 as documented, by observation or by option. No I/O.
 
-A fact that was observed in an answer is valid for :data:`LASTS` seconds and then observed again, so that
-neither an upgrade of the endpoint nor a wrong observation costs for ever. A fact that the user gave stays
-until the user gives another.
+A fact that was observed in a response is valid for :data:`LASTS` seconds and is then observed again, so that
+neither an upgrade of the endpoint nor a wrong observation has a lasting effect. A fact that the user gave
+stays until the user gives another.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Etags = Literal["unknown", "md5", "opaque"]
 ListOrder = Literal["", "bytes", "unordered"]
 
 VERSION: Final = 1
-"""Version of the document; one of another version is not read."""
+"""Version of the document; other versions are not read."""
 LASTS: Final = 30 * 24 * 3600.0
-"""Seconds for which an observed fact is valid: long enough to cost nothing, short enough to heal."""
+"""Seconds that an observed fact is valid: long enough to cost nothing, short enough to correct errors."""
 _CLOCK_ERROR: Final = 24 * 3600.0
 
 
@@ -68,17 +68,17 @@ class EndpointProfile:
     """The facts; all stores of the endpoint in one session share one profile and update it.
 
     Attributes:
-        endpoint: its name; of AWS, whose buckets differ in kind, the bucket as well.
-        etags: whether the ETag of a body is its MD5; ``unknown`` until the first answer.
-        batch_delete: the endpoint knows DeleteObjects.
+        endpoint: its name; for AWS, whose buckets differ in kind, with the bucket.
+        etags: whether the ETag of a body is its MD5; ``unknown`` until the first response.
+        batch_delete: whether the endpoint supports DeleteObjects.
         max_parts: the most parts of one object.
         max_part_size: the most bytes of one part with which a file was stored after larger ones were refused.
-        list_v1: ListObjectsV2 is answered with pages of ListObjects.
+        list_v1: whether the endpoint responds to ListObjectsV2 with pages of ListObjects.
         list_order: ``bytes`` where the user knows that listings are in UTF-8 byte order; ``unordered`` where
-            one was seen that is not.
-        known: since when each fact that is not as S3 documents it is known.
+            a listing was seen that is not.
+        known: since when each fact that differs from S3's documentation is known.
         forgotten: facts that are not read from a file.
-        changed: something is known that was not read from a file.
+        changed: whether any fact is known that was not read from a file.
         clock: seconds since the epoch.
     """
 
@@ -96,12 +96,12 @@ class EndpointProfile:
 
     @property
     def certain_md5(self) -> bool:
-        """Whether an ETag that is no MD5 can only mean other bytes: at AWS, and where the user says so."""
+        """Whether an ETag other than the MD5 proves other bytes: at AWS, and where the user says so."""
         known = self.known.get("etags")
         return self.etags == "md5" and (known is None or known.given)
 
     def record(self, fact: str, value: Any, *, given: bool = False) -> None:
-        """Set a fact. What the user gave is not changed by an answer."""
+        """Set a fact. A fact that the user gave is not changed by a response."""
         known = self.known.get(fact)
         if known is not None and known.given and not given:
             return
@@ -113,7 +113,7 @@ class EndpointProfile:
         self.changed = True
 
     def forget(self, fact: str) -> None:
-        """Go back to what S3 documents, whatever was observed or given before, also in other runs."""
+        """Reset a fact to what S3 documents, whatever was observed or given before, also in other runs."""
         if self.known.pop(fact, None) is not None:
             setattr(self, fact, _DEFAULTS[fact])
         self.forgotten.add(fact)
@@ -128,7 +128,7 @@ class EndpointProfile:
         return {"version": VERSION, "endpoint": self.endpoint, "facts": facts}
 
     def take(self, document: object) -> None:
-        """Add the facts of a file that this session does not know; damaged or old ones are ignored."""
+        """Add the facts of a file that this session does not know yet; damaged or old ones are ignored."""
         if not isinstance(document, dict) or document.get("version") != VERSION:
             return
         facts = document.get("facts")

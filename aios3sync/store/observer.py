@@ -1,6 +1,6 @@
-"""The seam of observability: what a session tells an observer of its requests, listings and runs. No I/O.
+"""Observer: receives the requests, listings and runs of a session, for metrics and traces. No I/O.
 
-A session without observers asks nothing here: each place that could tell something looks at one attribute.
+Without observers this costs nothing but the check of one attribute at each place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = (
 )
 
 RESENDS: Final[ContextVar[int]] = ContextVar("aios3sync_resends", default=0)
-"""How often the request was sent before that is about to be sent."""
+"""How often the request that is about to be sent was sent before."""
 
 
 class ObservedRequest(NamedTuple):
@@ -37,12 +37,11 @@ class ObservedRequest(NamedTuple):
     Attributes:
         operation: the S3 operation, e.g. ``PutObject``.
         bucket: a name, an access-point alias or an ARN.
-        key: of the object; empty where the request is about no single one.
-        status: of the answer, 0 where there was none.
+        key: of the object; empty where the request is not about a single object.
+        status: of the response, 0 where there was none.
         cause: why there was none: ``NoConnection``, ``ConnectionLost``, ``Timeout``, ``Cancelled`` …; else
             empty.
-        seconds: from the request to the end of its answer; through botocore a body that is read is not part
-            of it.
+        seconds: from the request to the end of its response; through botocore without the reading of a body.
         resends: how often the same request was sent before.
     """
 
@@ -57,7 +56,7 @@ class ObservedRequest(NamedTuple):
 
 @dataclass(slots=True)
 class ObservedListing:
-    """One listing of all that is below a prefix; ``pages`` and ``objects`` came so far."""
+    """One listing of everything below a prefix; ``pages`` and ``objects`` are the counts so far."""
 
     bucket: str
     prefix: str
@@ -85,7 +84,7 @@ class Observer:
     """Base class of observers, which does nothing: override what you need.
 
     Its methods are called on the event loop, in the task that does the work, so that the context variables of
-    :meth:`run` are seen by :meth:`listing` and :meth:`request`. They return at once and raise nothing.
+    :meth:`run` are seen by :meth:`listing` and :meth:`request`. They must return at once and raise nothing.
     """
 
     def request(self, request: ObservedRequest, /) -> None:
@@ -95,11 +94,11 @@ class Observer:
         """Take one failed request that will be sent again."""
 
     def listing(self, listing: ObservedListing, /) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Return a context manager that is entered while a listing is read; it sees its errors."""
+        """Return a context manager that is entered while a listing is read; it sees the errors inside."""
         return nullcontext()
 
     def run(self, run: ObservedRun, /) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Return a context manager that is entered while a run lasts; it sees its errors."""
+        """Return a context manager that is entered while a run lasts; it sees the errors inside."""
         return nullcontext()
 
 
@@ -133,7 +132,7 @@ class _Observers(Observer):
 
 
 def joined(observers: Sequence[Observer]) -> Observer | None:
-    """Return one observer for all of them, ``None`` for none."""
+    """Return one observer that calls all of them; ``None`` for none."""
     if not observers:
         return None
     return observers[0] if len(observers) == 1 else _Observers(observers)

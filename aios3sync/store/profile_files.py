@@ -60,7 +60,7 @@ def write_profile(profile: EndpointProfile) -> None:
 
 
 def _replace_file(path: str, content: bytes) -> None:
-    """Write a file as a whole: another run reads the old one or the new one. Readable by its owner alone."""
+    """Replace a file atomically: another run reads the old one or the new one. Only its owner can read it."""
     import tempfile  # ten modules, and few runs learn anything of the endpoint
 
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".profile-")

@@ -1,8 +1,7 @@
-"""The store seam: the requests that the rest of the package may send to S3, and what it may rely on.
+"""ObjectStore: the protocol of the requests that the rest of the package sends to S3, and its guarantees.
 
-Only types live here: no I/O. One store speaks for one bucket. Keys are opaque strings, handed to the
-endpoint as they are and never normalised. ETags are handed out without quotes, an ``aws-chunked``
-content encoding is dropped.
+Only types: no I/O. One store is for one bucket. Keys are opaque strings, passed to the endpoint as they are
+and never normalised. ETags are returned without quotes; an ``aws-chunked`` content encoding is dropped.
 """
 
 from __future__ import annotations
@@ -38,19 +37,19 @@ __all__ = (
 )
 
 Body = bytes | memoryview
-"""The bytes of a part; a store does not keep them, so that their memory can be used again."""
+"""The bytes of a part; a store does not keep them, so their memory can be reused."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCapabilities:
-    """What an endpoint is known to do; never inferred from the absence of evidence.
+    """What an endpoint is known to do; nothing is inferred from missing evidence.
 
     Attributes:
         sorted_listing: ListObjectsV2 comes in UTF-8 byte order of the keys (AWS's own general purpose
             buckets; SeaweedFS sorts per directory, S3 Express does not sort).
-        opaque_etags: ETags are not digests, although they may look so: said by the user, or proved by an
-            object that was stored as it was sent under an ETag that is not its digest.
-        conditional_delete: an ETag in DeleteObjects is honoured (AWS; moto and rclone ignore it).
+        opaque_etags: ETags are not digests, although they may look like it: the user said so, or an object
+            proved it that was stored as it was sent under an ETag that is not its digest.
+        conditional_delete: whether an ETag in DeleteObjects is honoured (AWS; moto and rclone ignore it).
     """
 
     sorted_listing: bool = False
@@ -60,7 +59,7 @@ class StoreCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class PutOptions:
-    """Everything that an upload may send with the body; unset means that no header is sent.
+    """The headers that an upload may send with the body; one that is unset is not sent.
 
     Attributes:
         content_type: MIME type; empty lets the endpoint choose.
@@ -111,13 +110,13 @@ class PutOptions:
 
 
 class PutResult(NamedTuple):
-    """The answer to a write.
+    """The result of a write.
 
     Attributes:
-        etag: without quotes; never empty for a put or a part, which every endpoint answers with one.
-        encryption: ``x-amz-server-side-encryption`` of the answer, ``SSE-C`` for customer keys, or empty.
+        etag: without quotes; never empty for a put or a part, for which every endpoint returns one.
+        encryption: ``x-amz-server-side-encryption`` of the response, ``SSE-C`` for customer keys, or empty.
         version_id: in versioned buckets, else empty.
-        checksum: of a part, what it was sent with (base64), if :attr:`PutOptions.checksum` asked for one.
+        checksum: of a part, as it was sent (base64), if :attr:`PutOptions.checksum` names one.
     """
 
     etag: str
@@ -140,9 +139,9 @@ class HeadResult(NamedTuple):
         kms_key_id: the key of an encryption with KMS, else empty.
         cache_control, content_disposition, content_language: as stored, empty where unset.
         expires: the HTTP date as it is stored.
-        tag_count: how many tags the object has; 0 also where the endpoint does not say.
-        checksum: of the stored bytes, where the endpoint keeps and sends one; it is asked for by
-            :meth:`ObjectStore.head` alone.
+        tag_count: how many tags the object has; also 0 where the endpoint does not say.
+        checksum: of the stored bytes, where the endpoint stores and returns one; only
+            :meth:`ObjectStore.head` requests it.
         version_id: in versioned buckets, else empty.
     """
 
@@ -168,9 +167,9 @@ class PartHead(NamedTuple):
     """The facts of one part of a finished object.
 
     Attributes:
-        size: bytes of the part; of an object without parts, or of an endpoint that does not know them, bytes
-            of the whole object.
-        parts: how many parts the object was uploaded in, 0 where the endpoint does not say.
+        size: bytes of the part; bytes of the whole object where it has no parts, or where the endpoint does
+            not know them.
+        parts: the number of parts in which the object was uploaded; 0 where the endpoint does not say.
     """
 
     size: int
@@ -178,9 +177,9 @@ class PartHead(NamedTuple):
 
 
 class GetResult(NamedTuple):
-    """A whole object or one range of it: the body, and the facts of the object that came with it.
+    """A whole object or one range of it: the body, and the facts of the object from the response.
 
-    ``head.size`` is the size of the whole object, also when a range was asked for.
+    ``head.size`` is the size of the whole object, also for a range.
     """
 
     body: bytes
@@ -188,7 +187,7 @@ class GetResult(NamedTuple):
 
 
 class RangeRead(NamedTuple):
-    """What came of a range that was read into a buffer: its bytes, and the facts as in :class:`GetResult`."""
+    """The result of a range that was read into a buffer: its bytes, and facts as in :class:`GetResult`."""
 
     size: int
     head: HeadResult
@@ -198,10 +197,10 @@ class ListPage(NamedTuple):
     """One page of ListObjectsV2.
 
     Attributes:
-        entries: full keys, in the order of the endpoint; any number of them, also none.
+        entries: full keys, in the order of the endpoint; any number, even none.
         prefixes: CommonPrefixes, where a delimiter was given.
-        next_token: what to ask for the next page with, opaque, or ``None`` at the end. A page that says it
-            is truncated and does not lead on raises ListingError instead of ending the listing.
+        next_token: the opaque token of the next page, or ``None`` at the end. A truncated page without a
+            token raises ListingError instead of ending the listing.
     """
 
     entries: list[TargetEntry]
@@ -210,14 +209,14 @@ class ListPage(NamedTuple):
 
 
 class CopySource(NamedTuple):
-    """What a copy is made of.
+    """The source of a copy.
 
     Attributes:
         key: of the object.
-        bucket: where it is, on the same endpoint; empty for the bucket of the copy.
+        bucket: of the source, on the same endpoint; empty for the bucket of the copy.
         etag: only an object that has this ETag is copied; empty for any.
-        customer_key: its SSE-C key, empty for none; ``None`` for the key that the store itself reads with.
-        start, length: which bytes of it become a part.
+        customer_key: its SSE-C key, empty for none; ``None`` for the key with which the store itself reads.
+        start, length: which bytes become a part.
         version_id: one of its versions; empty for the latest one.
     """
 
@@ -253,8 +252,8 @@ class ListedPart(NamedTuple):
         number: from 1.
         etag: without quotes.
         size: bytes.
-        checksum: base64; completing an upload that was created with a checksum has to repeat those of its
-            parts. Where it is empty the endpoint is asked for it, which not every endpoint can answer.
+        checksum: base64; to complete an upload that was created with a checksum, those of its parts must be
+            repeated. Where it is empty it is requested, but not every endpoint can return it.
     """
 
     number: int
@@ -277,7 +276,7 @@ class ListedVersion(NamedTuple):
     Attributes:
         key, size, last_modified: as in a listing; a delete marker has no bytes.
         version_id: ``null`` for what was written without versioning.
-        is_latest: it is what a request without a version meets.
+        is_latest: whether a request without a version gets this one.
         etag, storage_class: as in a listing; a delete marker has neither.
     """
 
@@ -292,13 +291,14 @@ class ListedVersion(NamedTuple):
 
 
 class RestoreRequest(NamedTuple):
-    """What is asked of an archived object.
+    """The restore of an archived object.
 
     See https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html.
 
     Attributes:
         tier: ``standard``, ``bulk`` or ``expedited``.
-        days: how long the copy stays; 0 sends none, as INTELLIGENT_TIERING wants: its objects move back.
+        days: how long the copy stays; 0 sends no number, as INTELLIGENT_TIERING requires: its objects move
+            back.
         version_id: one of its versions; empty for the latest one.
     """
 
@@ -316,17 +316,17 @@ class VersionPage(NamedTuple):
 
 @runtime_checkable
 class ObjectStore(Protocol):
-    """The verbs of one bucket.
+    """The operations on one bucket.
 
-    All methods raise :class:`~aios3sync.errors.StoreError` subclasses and nothing else of the transport.
+    All methods raise subclasses of :class:`~aios3sync.errors.StoreError`, and no exceptions of the transport.
     Cancelling any of them leaves no running task and no open connection; a write that is cancelled may or may
-    not have happened. "Retry-safe" below says whether a wrapper may send the request again when the
-    answer was lost.
+    not have happened. "Retry-safe" below says whether a wrapper may send the request again when the response
+    was lost.
     """
 
     @property
     def bucket(self) -> str:
-        """The bucket that this store speaks for."""
+        """The bucket of this store."""
         ...
 
     @property
@@ -339,10 +339,10 @@ class ObjectStore(Protocol):
     ) -> PutResult:
         """Store one object: all of it or nothing (an overwrite keeps the old object until it is done).
 
-        ``md5`` is the 16-byte digest of ``body``, sent as Content-MD5 and compared with the answered ETag
-        where that can be; ``sha256`` its hex digest where the caller has it. Retry-safe unless conditional: a
-        repeated one may meet its own first attempt, read it back. Raises IntegrityError on a wrong ETag,
-        PreconditionFailedError, BucketNotFoundError.
+        ``md5`` is the 16-byte digest of ``body``, sent as Content-MD5 and compared with the returned ETag
+        where possible; ``sha256`` its hex digest where the caller has it. Retry-safe unless conditional: a
+        repeated request may meet its own first attempt, so read the object back. Raises IntegrityError on a
+        wrong ETag, PreconditionFailedError, BucketNotFoundError.
         """
         ...
 
@@ -358,10 +358,10 @@ class ObjectStore(Protocol):
     ) -> GetResult:
         """Read one object, or ``length`` bytes of it from ``start``. Retry-safe.
 
-        It is the latest version, or the one with ``version_id``.
-        A short answer is an UnavailableError, never a short body; only the end of the object makes a
-        body shorter than ``length``. With ``if_none_match``, an object that still has this ETag is not read:
-        NotModifiedError (RFC 9110, 13.1.2). Raises ObjectNotFoundError, PreconditionFailedError.
+        It is the latest version, or the one with ``version_id``. A short response is an UnavailableError,
+        never a short body; only at the end of the object is a body shorter than ``length``. With
+        ``if_none_match``, an object that still has this ETag is not read: NotModifiedError (RFC 9110,
+        13.1.2). Raises ObjectNotFoundError, PreconditionFailedError.
         """
         ...
 
@@ -370,15 +370,15 @@ class ObjectStore(Protocol):
     ) -> RangeRead:
         """Read ``len(buffer)`` bytes of an object from ``start`` into a buffer, as :meth:`get`. Retry-safe.
 
-        For large ranges: a transport that can reads the socket into the buffer, where the bytes then are
-        once. An attempt that fails leaves anything in it.
+        For large ranges: a transport that is able to reads from the socket into the buffer, without a copy.
+        After a failed attempt the content of the buffer is undefined.
         """
         ...
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
-        """Ask for the facts of one object, of its latest version or another one. Retry-safe.
+        """Return the facts of one object, of its latest version or another one. Retry-safe.
 
-        With ``checksums`` the endpoint is asked for the checksum that it keeps. Raises ObjectNotFoundError.
+        With ``checksums`` the checksum that the endpoint stores is requested. Raises ObjectNotFoundError.
         """
         ...
 
@@ -392,18 +392,18 @@ class ObjectStore(Protocol):
         max_keys: int = 1000,
         restores: bool = False,
     ) -> ListPage:
-        """Get one page of a listing. Retry-safe. Raises ListingError, BucketNotFoundError.
+        """Return one page of a listing. Retry-safe. Raises ListingError, BucketNotFoundError.
 
         Order is that of the endpoint (see StoreCapabilities); pages can be short, long or empty. With
-        ``restores`` the endpoint is asked which archived objects are restored.
+        ``restores`` the page says which archived objects are restored.
         """
         ...
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete up to 1000 keys; a missing key counts as deleted. Not atomic. Retry-safe.
 
-        Returns the keys that were not deleted, all of them keys that were asked for; raises only if the
-        request as a whole failed. Keys that XML 1.0 cannot hold are deleted one by one.
+        Returns the keys that were not deleted, all of them from ``items``; raises only if the request as a
+        whole failed. Keys that XML 1.0 cannot hold are deleted one by one.
         """
         ...
 
@@ -425,11 +425,11 @@ class ObjectStore(Protocol):
         """Copy an object of at most 5 GiB on the server. Atomic and retry-safe.
 
         Args:
-            source: what is copied, as a whole.
-            key: what it becomes, in this bucket.
+            source: the object, which is copied as a whole.
+            key: of the copy, in this bucket.
             options: they replace metadata and content headers, and say how the copy is stored; ``None`` keeps
-                the former, and stores it as the bucket does. Tags are replaced only by ``options`` that
-                have some.
+                the headers, and stores by the defaults of the bucket. Tags are replaced only by ``options``
+                that have some.
             keep_metadata: metadata and content headers are those of the source; of ``options``, storage
                 class, encryption, ACL, tags, checksum, payer and conditions apply.
 
@@ -442,23 +442,24 @@ class ObjectStore(Protocol):
         ...
 
     async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
-        """Ask for the size of part ``number`` of a finished object. Retry-safe.
+        """Return the size of part ``number`` of a finished object. Retry-safe.
 
         Raises ObjectNotFoundError.
         """
         ...
 
     async def restore(self, key: str, request: RestoreRequest) -> bool:
-        """Ask for a copy of an archived object that can be read; return whether there is one already.
+        """Request a readable copy of an archived object; return whether there is one already.
 
         Retry-safe. Raises ObjectNotFoundError, AccessDeniedError; and StoreError with the code
-        ``RestoreAlreadyInProgress`` where it was asked for before, ``ObjectAlreadyInActiveTierError`` where
-        the object can be read as it is, ``GlacierExpeditedRetrievalNotAvailable`` where the tier has no room.
+        ``RestoreAlreadyInProgress`` where it was requested before, ``ObjectAlreadyInActiveTierError`` where
+        the object can be read as it is, ``GlacierExpeditedRetrievalNotAvailable`` where the tier has no
+        capacity.
         """
         ...
 
     async def acl(self, key: str) -> str:
-        """Return the canned ACL that lets the same readers in as that of an object. Retry-safe.
+        """Return the canned ACL that admits the same readers as the ACL of an object. Retry-safe.
 
         ``public-read-write``, ``public-read``, ``authenticated-read``, or empty for an object that only its
         owner and single accounts may read (which no canned ACL can name). What a bucket policy allows is not
@@ -467,7 +468,7 @@ class ObjectStore(Protocol):
         ...
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
-        """Begin an upload and return its id. Retry-safe; a lost answer leaves an upload without parts."""
+        """Begin an upload and return its id. Retry-safe; a lost response leaves an upload without parts."""
         ...
 
     async def put_part(
@@ -476,7 +477,8 @@ class ObjectStore(Protocol):
         """Store part ``number`` (1 to 10,000), replacing an earlier one. Retry-safe.
 
         Of ``options`` SSE-C, request payer and checksum apply. ``md5`` is the 16-byte digest of ``body``,
-        sent as Content-MD5, which buckets with Object Lock demand; an empty one is sent and compared nowhere.
+        sent as Content-MD5, which buckets with Object Lock demand; an empty digest is neither sent nor
+        compared.
         """
         ...
 
@@ -485,7 +487,7 @@ class ObjectStore(Protocol):
     ) -> PutResult:
         """Store a range of an object as a part, on the server. Retry-safe.
 
-        ``options`` apply as for :meth:`put_part`, but for the checksum, which the server computes. Raises
+        ``options`` apply as for :meth:`put_part`, except the checksum, which the server computes. Raises
         ObjectNotFoundError, PreconditionFailedError.
         """
         ...
@@ -493,22 +495,22 @@ class ObjectStore(Protocol):
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
-        """Make the parts one object, atomically. Not retry-safe by itself.
+        """Join the parts to one object, atomically. Not retry-safe by itself.
 
-        A repeated call may see ObjectNotFoundError (NoSuchUpload) though the first one worked: read the
-        object back. A 200 answer with an error body raises. The ETag may be empty (Ceph): HEAD it then.
+        A repeated call may see ObjectNotFoundError (NoSuchUpload) although the first one worked: read the
+        object back. A 200 response with an error body raises. The ETag may be empty (Ceph): HEAD it then.
         """
         ...
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        """Drop an upload and its parts; one that does not exist is no error. Retry-safe."""
+        """Abort an upload and drop its parts; a missing upload is no error. Retry-safe."""
         ...
 
     async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
         """List all parts stored so far, by number. Retry-safe. Raises ObjectNotFoundError.
 
         A number that the endpoint lists with several ETags (SeaweedFS keeps replaced parts) is left out:
-        which one it would use is not known, so the part has to be sent again.
+        which one it would use is unknown, so the part has to be sent again.
         """
         ...
 
@@ -523,7 +525,7 @@ class ObjectStore(Protocol):
     async def list_versions_page(
         self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
     ) -> VersionPage:
-        """Get one page of all versions below ``prefix``. Retry-safe. Raises ListingError.
+        """Return one page of all versions below ``prefix``. Retry-safe. Raises ListingError.
 
         The versions of a key follow each other, the newest one first, also from page to page; the order of a
         version and a delete marker of the same second is not always known. Keys come in the order of the
@@ -540,12 +542,12 @@ class ObjectStore(Protocol):
     async def presign_many(
         self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
     ) -> list[str]:
-        """Return URLs with which anyone may ``method`` the objects for ``expires`` seconds, in order.
+        """Return URLs by which anyone may use ``method`` on the objects for ``expires`` seconds, in order.
 
-        They are computed locally: no request is sent, and no object is looked for. A URL that was signed with
-        temporary credentials dies with their token, however long ``expires`` is. Objects under SSE-C need the
-        headers of their key as well. Clients resolve ``.`` and ``..`` as parts of a path before they ask, so
-        keys that have them cannot be had by URL.
+        They are computed locally: no request is sent, and objects need not exist. A URL that was signed with
+        temporary credentials expires with their token, however long ``expires`` is. Objects under SSE-C need
+        the headers of their key as well. Clients resolve ``.`` and ``..`` as parts of a path before they send
+        a request, so keys with these cannot be read by URL.
 
         Raises UsageError where ``expires`` is not between one second and seven days, or ``method`` is not
         one of GET, HEAD, PUT and DELETE; CredentialsError where there is nothing to sign with.

@@ -1,7 +1,7 @@
-"""Renewal: credentials that are looked for again when they are refused, once for all requests.
+"""Renewal: looks for new credentials when the present ones are refused, once for all requests.
 
-Keys in a file that a tool rewrites, and a program that names no end of its keys, say nothing: only the
-endpoint reports that they have expired, and only where they came from has those that replace them.
+Credentials in a file that a tool rewrites, or of a program that names no expiry, may expire unnoticed: only
+the endpoint reports that, and only their source has the new ones.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ __all__ = ("AllRenewed", "Renewal")
 
 _LOG: Final = logging.getLogger(__name__)
 _ASK_AGAIN_AFTER: Final = 5.0
-"""Seconds in which a source that had nothing new is not asked again: many requests are refused at once."""
+"""Seconds in which a source without new credentials is not read again: many requests are refused at once."""
 
 
 class Renewal:
-    """Counts the replacements of some credentials; what replaces them is :meth:`_replace` of a subclass.
+    """Counts the replacements of credentials; :meth:`_replace` of a subclass replaces them.
 
     Args:
         clock: seconds, never going back.
 
     Attributes:
-        generation: how often others were found. A request that was refused names the generation that it was
-            signed with, so that many such requests look for others once.
+        generation: how often new credentials were found. A refused request names the generation of its
+            signature, so that many such requests look for new ones only once.
         listeners: called after every renewal.
     """
 
@@ -42,7 +42,7 @@ class Renewal:
         self._asked = float("-inf")
 
     async def renew(self, generation: int) -> bool:
-        """Look for others than those of ``generation``; whether there are any now."""
+        """Look for newer credentials than those of ``generation``; return whether there are any."""
         async with self._asking:
             if generation != self.generation:
                 return True
@@ -59,7 +59,7 @@ class Renewal:
         return True
 
     async def _replace(self) -> bool:
-        """Look for other credentials and take them; whether there are any."""
+        """Look for other credentials and use them; return whether there are any."""
         raise NotImplementedError
 
 
@@ -75,11 +75,11 @@ class AllRenewed:
 
     @property
     def generation(self) -> int:
-        """How often others were found, in all places together."""
+        """How often new credentials were found, in all places together."""
         return sum(place.generation for place in self._places)
 
     async def renew(self, generation: int) -> bool:
-        """Look for others in every place; whether there are any in one of them."""
+        """Look for new credentials in every place; return whether one of them has any."""
         if generation != self.generation:
             return True
         return any([await place.renew(place.generation) for place in self._places])

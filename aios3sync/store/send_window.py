@@ -1,4 +1,4 @@
-"""AdaptiveSendWindow: on a slow line few large bodies at once, so that one after the other arrives."""
+"""AdaptiveSendWindow: on a slow line sends few large bodies at once, so that one after the other arrives."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ __all__ = ("AdaptiveSendWindow",)
 
 _MIB: Final = 1024 * 1024
 _FIRST: Final = 8
-"""MiB at first: two photos, or one part with another one that waits for the first to be answered."""
+"""MiB at first: two photos, or one part and another one that waits for the response to the first."""
 _CEILING: Final = 64 * 1024
 _FEWEST: Final = 2
-"""Bodies that may always be on their way: while one waits for its answer, the other uses the line."""
+"""Bodies that may always be in flight: while one waits for its response, the other uses the line."""
 _AHEAD_S: Final = 1.0
-"""Seconds of the line's throughput that may be on their way: no body is slowed down by more than that."""
+"""Seconds of the line's throughput that may be in flight: no body is slowed down by more than that."""
 _WINDOW_S: Final = 0.25
 _HELD: Final = 0.25
-"""Share of the bytes on their way, in bodies that have left whole, up to which what leaves is a measure."""
+"""Share of the bytes in flight, in bodies that have left whole, up to which sent bytes are the measure."""
 _WINDOW_BYTES: Final = 4 * _MIB
-"""A measurement takes as long as both say, and until as much has arrived as was on its way: a round."""
+"""A measurement lasts for both of these, and until as much has arrived as was in flight: one round."""
 
 
 class AdaptiveSendWindow:
-    """Bounds the bytes of large bodies on their way: :class:`~aios3sync.store.body_progress.SendWindow`.
+    """Bounds the bytes of large bodies in flight: a :class:`~aios3sync.store.body_progress.SendWindow`.
 
-    Thirty photos that share a slow uplink all arrive at its end, and none before it; two at a time arrive one
-    after the other, in the same time. So few begin, and there are two reasons to let more go. What the line
-    carries in a second may always be on its way: on a fast line that is more than there is. And where each
-    connection is slow for itself (a long way, or an endpoint that limits each), more of them carry more: that
-    is tried as for requests in flight (:class:`HillClimb`), and kept if it brings throughput.
+    Thirty photos that share a slow uplink all arrive at the end, and none before; two at a time arrive one
+    after the other, in the same total time. So few begin, and there are two reasons to admit more. As much as
+    the line carries in a second may always be in flight: on a fast line that is more than there is. And where
+    each connection is slow (a long distance, or an endpoint that limits each), more of them carry more: that
+    is tried as for requests in flight (:class:`HillClimb`), and kept if it increases throughput.
 
-    What counts is what was answered. The kernel and proxies may take bodies as fast as memory is, and then
-    hold them for minutes: what they took says nothing about the line. Where hardly any body waits for its
-    answer after it has left, there is no such proxy, and what leaves is the faster measure.
+    Only bodies with a response count. The kernel and proxies may accept bodies at the speed of memory, and
+    then hold them for minutes: what they accept says nothing about the line. Where hardly any body waits for
+    its response after it has left, there is no such proxy, and sent bytes are the faster measure.
 
     Args:
         clock: seconds, never going back.
@@ -63,16 +63,16 @@ class AdaptiveSendWindow:
 
     @property
     def limit(self) -> int:
-        """Bytes that may be on their way now."""
+        """Bytes that may be in flight now."""
         return max(self._tried * _MIB, int(self._carried * _AHEAD_S))
 
     @property
     def in_flight(self) -> int:
-        """Bytes of the bodies that are on their way."""
+        """Bytes of the bodies in flight."""
         return self._bytes
 
     async def acquire(self, size: int, turn: int = 0) -> None:
-        """Wait until a body of ``size`` bytes may go; of those that wait the lowest ``turn`` goes first."""
+        """Wait until a body of ``size`` bytes may be sent; the lowest ``turn`` is the first."""
         if not self._bodies:
             self._begin()  # the line was idle, so that its rate is unknown
         if not self._waiting and self._may_go(size):
@@ -89,17 +89,17 @@ class AdaptiveSendWindow:
             raise
 
     def release(self, size: int) -> None:
-        """Release the bytes of a body that arrived or was given up."""
+        """Release the bytes of a body that arrived or failed."""
         self._bytes -= size
         self._bodies -= 1
         self._admit()
 
     def left(self, size: int) -> None:
-        """Note that a whole body of ``size`` bytes has left; negative if it is sent again, or ended."""
+        """Note that a whole body of ``size`` bytes has left; negative if it is sent again or has ended."""
         self._left += size
 
     def moved(self, size: int) -> None:
-        """Note that ``size`` more bytes have left, of a body that may be held by a proxy."""
+        """Note that ``size`` more bytes have left, of a body that a proxy may hold."""
         self._moved += size
         if self._moved >= _WINDOW_BYTES and self._left <= _HELD * self._bytes:
             seconds = self._clock() - self._began
@@ -109,7 +109,7 @@ class AdaptiveSendWindow:
     def arrived(self, size: int) -> None:
         """Note that a body of ``size`` bytes was accepted; to be called before its :meth:`release`.
 
-        Bodies that share the line arrive together, so that less than a round would be no measure.
+        Bodies that share the line arrive together, so less than a round would be no measure.
         """
         if not self._arrived:
             self._due = max(_WINDOW_BYTES, self._bytes)

@@ -1,4 +1,4 @@
-"""What the kernel knows of a socket, by the number of it; Linux."""
+"""The state of a socket in the kernel, by its file descriptor; Linux."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def unacknowledged(socket: int) -> int:
 
 
 def is_readable(number: int) -> bool:
-    """Return whether a socket, by its number, has bytes to read or was reset."""
+    """Return whether a socket, by its file descriptor, has bytes to read or was reset."""
     if number < 0:
         return False
     looking = poll()

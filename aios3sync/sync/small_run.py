@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 __all__ = ("run_small",)
 
 _MOST_ROWS: Final = 20_000
-"""Where there are more, walking twice would cost a run with changes more than it saves the others."""
+"""With more rows, walking twice would cost runs with changes more than it saves the others."""
 _MOST_LISTED: Final = 4_000
-"""Where there are more, a run lists many parts at once, and needs less time than page after page."""
+"""With more objects, a run that lists many parts at once is faster than page after page."""
 _PATIENCE_S: Final = 0.5
-"""Seconds after which the walk is left to a run that shows its progress and can be stopped."""
+"""Seconds after which the walk is left to a run, which shows its progress and can be stopped."""
 
 
 _HEADERS: Final = ("metadata", "tags")  # with which nothing is sent here in any case
@@ -62,7 +62,7 @@ class _Found:
     Attributes:
         files: in the source.
         kept: keys of either side that stay as they are, as far as no file has to be read for that.
-        pages: requests that the listing took, 0 where there was none.
+        pages: requests that the listing took; 0 where there was none.
         listed_at: when it began.
         order: of the listing, for the manifest.
         actions: what has to be done about other keys.
@@ -93,7 +93,7 @@ def run_small(
 
     Args:
         request: the sync.
-        open_pages: opens a listing of the target, ``None`` where a listing is left to a run.
+        open_pages: opens a listing of the target; ``None`` where a listing is left to a run.
         open_puts: opens what stores small objects, ``None`` where that is left to a run.
         on_upload: called with the row of each file that was sent and why, when all of them are recorded.
     """
@@ -231,7 +231,7 @@ def _compare_listed(
     walk: FileWalk,
     pages: Pages,
 ) -> _Found | None:
-    """Walk while the first page is on its way, then decide about every key."""
+    """Walk while the first page is in flight, then decide about every key."""
     when = time.time()
     pages.ask(request.location.prefix, None)
     from aios3sync.sync.few_changes import find_changes

@@ -1,8 +1,8 @@
 """The manifest of a run on a cluster: a file for each shard and step, and the document that names them.
 
 The coordinator names the files of all shards in the document before the first shard begins, and again when
-all have ended; nothing but the document is ever replaced. What a run that broke off leaves is named in it, so
-the next run reads what was recorded, on however many machines.
+all have ended; only the document is ever replaced. It names the files of a run that was interrupted too, so
+the next run reads what was recorded, on any number of machines.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ __all__ = ("ClusterManifest",)
 
 _NO_DOCUMENT: Final = "the manifest {!r}: a cluster keeps it in SQLite files; name another one"
 _FORCED_DEVICE: Final = -2
-"""A device that no tree is on: nodes compare it with their records (P3)."""
+"""A device that no tree has: nodes compare it with their records (P3)."""
 _STEPS: Final = ("finish", "delete", "compare")
-"""Steps that write, the last one first: its file is on top of those of the others."""
+"""Steps that write, the last one first: its file is the top layer."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class ClusterManifest:
     """The manifest of one run. All methods block.
 
     Attributes:
-        path: of the manifest, as a run on one machine has it; absolute.
+        path: of the manifest, the same as for a run on one machine; absolute.
         binding: the pair.
         run: a random name of the run.
         device: the device of the tree, as the coordinator sees it; ``None`` where there is none.
@@ -70,8 +70,8 @@ class ClusterManifest:
         place: the address of the files of shards, where these are objects: each node then reads and writes
             them in a directory of its own, and the directory here is a mirror
             (:mod:`aios3sync.objects.shared_shards`). Empty where every node sees the directory.
-        kept: False where no manifest is wanted, but deletes have to be held somewhere.
-        root: the document that the run found.
+        kept: False where no manifest is wanted, although deletes have to be held somewhere.
+        root: the document as the run found it.
         written: what the run made of it last, as long as no other one has replaced that.
         requests: of the nodes, for its files.
     """
@@ -91,14 +91,14 @@ class ClusterManifest:
 
     @property
     def directory(self) -> RootDirectory:
-        """Where the files are; every node must see it, unless they are objects."""
+        """The directory of the files; every node must see it, unless they are objects."""
         return RootDirectory(shards_directory(self.path))
 
     def begin(self, warn: Callable[[str], None]) -> None:
-        """Read what there is; what cannot be used is set aside, with a warning.
+        """Read the manifest; one that cannot be used is set aside, with a warning.
 
         Raises:
-            ManifestError: there is no place for it, or it is another program's file.
+            ManifestError: there is no place for it, or it is a file of another program.
         """
         if not self.path:
             raise ManifestError(f"{NO_STATE}, or name a place with --manifest that all machines see")
@@ -133,7 +133,7 @@ class ClusterManifest:
         return root
 
     def known(self) -> LayeredManifest:
-        """Open all that is recorded, to be read; the caller closes it."""
+        """Open all recorded rows for reading; the caller closes them."""
         layers = layers_of(self.directory, self.root.shards, read_only=True)
         return temporary_layers(self.directory.path, self.binding, self.root.state, layers)
 
@@ -188,7 +188,7 @@ class ClusterManifest:
         return self._ranges[number]
 
     def file(self, step: str, number: int) -> ShardFile:
-        """Return the file that a step of a shard writes, with all that are below it by now."""
+        """Return the file that a step of a shard writes, with all current layers below it."""
         first, end = self._ranges[number]
         below = layers_of(self.directory, self.root.part(first, end), read_only=True)
         layers = [*self._written(number), *below]
@@ -207,20 +207,20 @@ class ClusterManifest:
         )
 
     def _state_for(self, step: str, number: int) -> ManifestState:
-        """Return the state that a step begins with; machines number their devices each by itself."""
+        """Return the state that a step begins with; each machine numbers its devices itself."""
         before = next((outcome.state for outcome in self._of(number)), self.root.state)
         forced = step == "survey" and self.may_be_swapped
         return replace(before, device=_FORCED_DEVICE if forced else -1)
 
     def _of(self, number: int) -> list[ShardOutcome]:
-        """Return what is known of the steps of a shard, the last one first."""
+        """Return the outcomes of the steps of a shard, the last one first."""
         return [self._outcomes[step, number] for step in _STEPS if (step, number) in self._outcomes]
 
     def _written(self, number: int) -> list[Layer]:
         return [Layer(outcome.path) for outcome in self._of(number) if outcome.written]
 
     def take(self, step: str, outcome: ShardOutcome) -> ShardOutcome:
-        """Note how a step has ended; return what of that is not kept here."""
+        """Note the outcome of a step; return the part of it that is not kept here."""
         self.requests.update(outcome.requests)
         if outcome.held_content:
             with open(self._held_path(outcome.held), "wb") as file:
@@ -231,7 +231,7 @@ class ClusterManifest:
         return outcome
 
     def held_content(self, name: str) -> bytes:
-        """Return what :meth:`take` was given of held deletes that no node can read; empty for others."""
+        """Return the held deletes that :meth:`take` was given, of files that no node reads; else empty."""
         path = self._held_path(name)
         if not (name and self.place and os.path.exists(path)):
             return b""
@@ -242,14 +242,14 @@ class ClusterManifest:
         return os.path.join(self.directory.path, f"{name}.packed")
 
     def conclude(self, known: tuple[str, float] | None) -> None:
-        """Name the files that were written in the document, and remove those that nothing needs.
+        """Name the written files in the document, and remove those that are no longer needed.
 
         Args:
             known: the scope of the run, and since when all its rows are what the bucket holds; ``None`` where
-                they may not be: the next run has to list.
+                they may differ: the next run has to list.
 
         Raises:
-            ManifestError: the document cannot be written. What was recorded is found all the same.
+            ManifestError: the document cannot be written. Recorded rows are found nevertheless.
         """
         if self.read_only or not self.kept:
             self.directory.drop(self._files())
@@ -294,7 +294,7 @@ class ClusterManifest:
         return path
 
     def _concluded(self, number: int) -> list[RangeLayers]:
-        """Return a shard with the files that were written; of steps that did not end, with their attempts."""
+        """Return a shard with its written files; for steps that did not end, with those of their attempts."""
         names = [os.path.basename(layer.path) for layer in self._written(number)]
         if ("compare", number) not in self._outcomes:
             names += [self._attempts("compare", number)]
@@ -327,7 +327,7 @@ class ClusterManifest:
         return self._name(step, number) + ATTEMPTS
 
     def leave(self) -> None:
-        """Remove the directory where nothing is in it: a dry run leaves none."""
+        """Remove the directory if it is empty: a dry run leaves none."""
         with suppress(OSError):
             os.rmdir(self.directory.path)
 

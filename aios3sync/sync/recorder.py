@@ -48,35 +48,36 @@ __all__ = (
 
 _BATCH: Final = 256
 _WAITING: Final = 16 * _BATCH
-"""Outcomes that may wait to be recorded before their callers wait."""
+"""Outcomes that may wait to be recorded before callers have to wait."""
 _TRANSFERS: Final = frozenset({"compare", "upload", "download", "copy"})
 _INTERVAL: Final = 0.25
-"""Seconds after which outcomes are recorded though there are few."""
+"""Seconds after which even a few outcomes are recorded."""
 
 
 class Recorder:
     """Takes the outcomes of one run.
 
     Args:
-        source: where files come from, to look once more at what was sent.
+        source: where files come from, to check once more what was sent.
         manifest: where rows go; ``None`` in a dry run.
         builder: takes the counts.
         sink: progress events.
         outcome_sinks: complete outcomes, after they are recorded.
         state: the manifest's state, with the number of this run.
         error_file: takes the errors that the report cannot hold.
-        progress: of a part of a run: keeps what was counted for the next attempt.
+        progress: of a part of a run; keeps the counts for the next attempt.
         before_changes: see :class:`~aios3sync.sync.resources.Resources`.
 
     Attributes:
         began: the manifest was written to in this run.
         changing: the target was changed in this run, or was about to be.
         uncertain: uploads and deletes whose effect is not known: the next run must list.
-        failed_transfers: what could not be compared, sent, fetched or copied, so that deletes wait (P5).
-        failed_reads: files that could not be read. They count as well: what was moved and cannot be read at
-            its new place has its only copy under its old key.
+        failed_transfers: items that could not be compared, sent, fetched or copied, so that deletes wait
+            (P5).
+        failed_reads: files that could not be read. They count as well: for a file that was moved and cannot
+            be read at its new path, the object under its old key is the only copy.
         held: planned items that begin when all others have ended.
-        not_done: keys that ended without a transfer; a second comparison leaves them alone.
+        not_done: keys that ended without a transfer; a second comparison skips them.
     """
 
     def __init__(  # noqa: PLR0913 - what a run has, each of its own kind
@@ -117,9 +118,9 @@ class Recorder:
         self._comparing = True
 
     def begin_comparison(self) -> None:
-        """Reset the counts of the comparison before; what it did is done and is not decided again.
+        """Reset the counts of the previous comparison; what it has done is not decided again.
 
-        A dry run did nothing, and no row remembers what it counted: all of it is counted anew.
+        A dry run has done nothing, and no row remembers what it counted: everything is counted anew.
         """
         self._builder.begin_comparison(nothing_done=self._manifest is None)
         if self._manifest is None:
@@ -127,15 +128,14 @@ class Recorder:
             self.uncertain = self.failed_transfers = self.failed_reads = 0
 
     def compared(self) -> None:
-        """Note that the last comparison has ended: failed keys are not looked up any more."""
+        """Note that the last comparison has ended: failed keys are no longer looked up."""
         self._comparing = False
         self.not_done.clear()
 
     async def begin(self, *, changing: bool = True) -> None:
-        """Mark in the manifest that this run writes, before it does.
+        """Mark in the manifest that this run writes, before it writes.
 
-        ``changing`` the target makes it incomplete: until the run ends well the next one lists,
-        whatever happens to this one (P10).
+        ``changing`` the target makes it incomplete: unless the run ends well, the next one lists (P10).
         """
         if self._manifest is None or (self.began and (self.changing or not changing)):
             return
@@ -162,12 +162,12 @@ class Recorder:
             self._wake_up()
 
     def _wake_up(self) -> None:
-        """Record now: a batch is full, or the last outcome that :meth:`settled` waits for has come."""
+        """Record now: a batch is full, or the last outcome that :meth:`settled` waits for has arrived."""
         if len(self._pending) >= min(_BATCH, self._builder.pending - self.held):
             self._wake.set()
 
     async def run(self) -> None:
-        """Record what comes, until cancelled. Run it as a task; call :meth:`flush` at the end."""
+        """Record outcomes until cancelled. Run it as a task; call :meth:`flush` at the end."""
         while True:
             with anyio.move_on_after(_INTERVAL):
                 await self._wake.wait()
@@ -175,7 +175,7 @@ class Recorder:
             await self.flush()
 
     async def catch_up(self) -> None:
-        """Wait where the manifest is slower than its callers, so that memory stays flat."""
+        """Wait while the manifest is slower than the callers, so that memory stays bounded."""
         if len(self._pending) >= _WAITING:
             await self.flush()
 
@@ -201,7 +201,7 @@ class Recorder:
     async def settled(self, given_up: Callable[[], object]) -> None:
         """Wait until every planned item has ended and is recorded, or ``given_up`` returns true.
 
-        Those that are ``held`` are not waited for.
+        Items that are ``held`` are not waited for.
         """
         await self.flush()
         self._awaited = True
@@ -228,7 +228,7 @@ class Recorder:
                 await sink.outcomes(batch)
 
     async def _write(self, manifest: Manifest, batch: list[Outcome]) -> list[Outcome]:
-        """Record a batch; what cannot be recorded fails alone."""
+        """Record a batch; an item that cannot be recorded fails alone."""
         rows, gone = _changes(batch)
         if not (rows or gone):
             return batch
@@ -308,7 +308,7 @@ class Recorder:
                 self._count_unseen(outcome)
 
     def _count_unseen(self, outcome: Outcome) -> None:
-        """Count what changed nothing that is listed or shown."""
+        """Count an outcome that is neither listed nor shown."""
         builder, sink = self._builder, self._sink
         match outcome:
             case Touched():

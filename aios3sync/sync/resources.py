@@ -1,4 +1,4 @@
-"""What a session lends to a run: connections, limits, listeners."""
+"""Resources: what a session provides for a run: connections, limits, listeners."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ StoreOpener = Callable[[], Awaitable["ObjectStore"]]
 
 
 class ActionGate(Protocol):
-    """What a run asks before it carries out what it decided; it gives the gate itself as ``run``."""
+    """Decides which actions of a run are carried out; the run passes itself as ``run``."""
 
     refused: int
     """Actions of a plan that were refused so far."""
 
     async def admit(self, run: Any, actions: list[Any]) -> list[Any]:
-        """Return the transfers or updates of headers that go on; record an outcome for each other one."""
+        """Return the transfers or header updates to carry out; record an outcome for each of the others."""
         ...
 
     def stays(self, page: Sequence[DeferredAction]) -> set[str]:
@@ -40,41 +40,41 @@ class ActionGate(Protocol):
         ...
 
     async def preview(self, page: Sequence[DeferredAction]) -> None:
-        """Take a page of deletes that a dry run would carry out."""
+        """Take a page of deletes that the dry run has planned."""
         ...
 
     async def restart(self) -> None:
-        """Forget what a comparison decided, which begins again."""
+        """Drop the decisions of a comparison that begins again."""
         ...
 
     async def end(self, run: Any, *, deletes: bool) -> None:
-        """Conclude the transfers and updates, or at last the deletes."""
+        """Conclude the transfers and updates, or finally the deletes."""
         ...
 
 
 class RunPart(Protocol):
-    """Takes what the run of one key range leaves to the run of the whole.
+    """Takes the results of the run of one key range, for the run of the whole.
 
-    Such a run deletes nothing, puts no directory in order, and does not ask whether its tree was swapped or
-    which rules matched nothing.
+    The run of a key range deletes nothing, cleans up no directory, and does not check whether its tree was
+    swapped or which rules matched nothing.
 
     Attributes:
-        run: names the run of the whole, of which another attempt at the part takes over what this one has
-            counted; empty where there is none.
-        before: the number of the last run before: those of all attempts are the next one.
+        run: names the run of the whole: another attempt at the same part of it takes over the counts of this
+            one; empty where there is none.
+        before: the number of the last run before: all attempts have the next number.
     """
 
     run: str
     before: int
 
     async def hold(self, stage: Any, planned: int) -> None:
-        """Take the deletes that a :class:`~aios3sync.sync.deletes.DeleteStage` has approved of."""
+        """Take the deletes that a :class:`~aios3sync.sync.deletes.DeleteStage` has approved."""
         ...
 
     def ended(self, pipeline: Any, *, headers_unknown: bool) -> None:
-        """Take what is known when the :class:`~aios3sync.sync.pipeline.Pipeline` has saved its state.
+        """Take the results of a :class:`~aios3sync.sync.pipeline.Pipeline` that has saved its state.
 
-        Where headers are unknown, which is warned of, rules for headers may have matched.
+        Where headers are unknown, a warning says so, and rules for headers may have matched.
         """
         ...
 
@@ -89,30 +89,30 @@ class Resources:
     """What a session provides for one run: connections, limits, listeners.
 
     Attributes:
-        open_store: opens the store at the first call, returns the same one ever after.
+        open_store: opens the store at the first call, and returns the same one from then on.
         open_source_store: the same for the bucket that a copy reads from.
-        source_profile: what is known of the endpoint of that one; ``None`` if it is the same endpoint.
+        source_profile: what is known of the endpoint of that bucket; ``None`` if it is the same endpoint.
         open_source_inventory, open_target_inventory: open the store that holds the inventories of a side;
             ``None`` where its listing is not an inventory.
-        open_trash_store: the same for the bucket that takes the objects that are to be deleted.
+        open_trash_store: the same for the bucket that keeps the objects that are to be deleted.
         copies_on_server: whether the endpoint of the target may be asked to read that bucket itself.
         memory: bytes of bodies in memory.
         workers: ceiling of uploads in flight.
-        free_slots: how many more requests the session would let out at once now.
-        window: bytes of large bodies on their way, all runs of the session together.
+        free_slots: returns how many more requests the session could start at once now.
+        window: bytes of large bodies in flight, of all runs of the session together.
         open_offloader: opens the upload processes for small files, ``None`` for none.
         open_downloader: opens the download processes for small objects, ``None`` for none.
         on_event: progress.
         outcome_sinks: complete outcomes.
-        stop: may ask to end early.
+        stop: requests an early end.
         inspect: returns the size of an image from the key and the first bytes of a file, in a thread.
         inspected: whether ``inspect`` is called for a key.
         profile: what is known of the endpoint, completed when its first store is opened.
-        gate: stands between what is decided and what carries it out; ``None`` lets everything through.
+        gate: decides which actions are carried out; ``None`` for all of them.
         part: the run is one of several, each of a key range; ``None`` for a run of its own.
         before_changes: called once, when the manifest says that the run changes the target, before it does;
             ``None`` for a manifest that others read where it is.
-        receipt: takes the list of what is in step at the end; ``None`` where none is asked for.
+        receipt: takes the list of what is in sync at the end; ``None`` where none is wanted.
         counts: requests by operation and retries, read when the run has ended; see
             :class:`~aios3sync.store.wrappers.metrics.RequestCounts`.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import md5 as md5_of
 from hashlib import sha256 as sha256_of
 from operator import attrgetter
@@ -43,6 +44,7 @@ _COMMON: Final = attrgetter(
     *("expires", "storage_class", "sse", "sse_kms_key_id", "sse_customer_key", "acl", "checksum"),
     "request_payer",
 )
+_OF_COPY: Final = ("x-amz-content-sha256", "x-amz-copy-source", "x-amz-copy-source-if-match")
 _MOST_TEMPLATES: Final = 512
 _PLAIN_ETAG: Final = re.compile(r"[A-Za-z0-9-]+").fullmatch
 _RESTORES: Final = {"x-amz-optional-object-attributes": "RestoreStatus"}
@@ -218,10 +220,25 @@ class RequestBuilder:
         self, bucket: str, source: CopySource, key: str, options: PutOptions | None, *, keep_metadata: bool
     ) -> HttpRequest:
         """CopyObject to ``bucket``."""
-        stored = copy_parameters(options, keep_metadata=keep_metadata)
-        headers = headers_of(self.paid | self.source(bucket, source) | stored)
+        stored = partial(copy_parameters, options, keep_metadata=keep_metadata)
         conditional = options is not None and (bool(options.if_match) or options.if_none_match)
-        return http_request("CopyObject", key, "PUT", (), headers, idempotent=not conditional)
+        customer_key = self._customer_key if source.customer_key is None else source.customer_key
+        if conditional or customer_key or not _PLAIN_ETAG(source.etag):
+            headers = headers_of(self.paid | self.source(bucket, source) | stored())
+            return http_request("CopyObject", key, "PUT", (), headers, idempotent=not conditional)
+        # Every object of a sync between buckets: the same headers, but for what names the source.
+        common: tuple[Any, ...] = ("copy", keep_metadata)
+        if options is not None:
+            common += (_COMMON(options), tuple(options.metadata.items()), tuple(options.tags.items()))
+        template = self._templates.get(common)
+        if template is None:
+            template = HeaderTemplate(headers_of(self.paid | stored()), _OF_COPY)
+            self._remember(common, template)
+        address = _copy_source(source.bucket or bucket, source.key, source.version_id)
+        values, path = (EMPTY_SHA256, address, source.etag), object_path(key)
+        return HttpRequest(
+            "CopyObject", key, "PUT", path, "", template, values, EMPTY_SHA256, b"", True, MAX_XML
+        )
 
     def tags(self, key: str, version_id: str) -> HttpRequest:
         """GetObjectTagging."""

@@ -36,6 +36,7 @@ from aios3sync.store.protocol import (
 )
 from aios3sync.store.s3.answers import canned_acl
 from aios3sync.store.s3.deletes import checked_delete_errors, delete_keys
+from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.s3.marker_paging import MarkerPaging
 from aios3sync.store.s3.objects import EMPTY_GET, EMPTY_READ, get_range
 from aios3sync.store.s3.parameters import lifetime
@@ -175,11 +176,15 @@ class WireStore(MultipartVerbs):
         """Copy with one CopyObject."""
         from aios3sync.store.wire.xml_results import copied
 
-        with self._valid("CopyObject", key):
+        try:  # not self._valid() and self._whole(), which take a tenth of the time of a copy
             request = self._requests.copy(self._bucket, source, key, options, keep_metadata=keep_metadata)
+        except InvalidRequestError as error:
+            raise self._invalid("CopyObject", key, error) from None
         answer = await self._document(request)
-        with self._whole(request):
+        try:
             return copied(answer)
+        except InvalidAnswerError as error:
+            raise self._not_whole(request, error) from error
 
     async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
         """Ask with one GetObjectTagging."""

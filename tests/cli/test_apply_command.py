@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aios3sync._dataclass import replace
-from aios3sync.cli.output.summary import conclude_plan
+from aios3sync.cli.output.summary import conclude_apply, conclude_plan
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.sync.plans.plan import Plan
@@ -142,3 +142,17 @@ def test_a_run_that_was_stopped_names_no_plan() -> None:
     assert conclude_plan(report, lambda: plan, "file", verbose=0).note.startswith("the plan of 0 actions")
     stopped = replace(report, interrupted=2)
     assert "plan" not in conclude_plan(stopped, lambda: plan, "file", verbose=0).note
+
+
+def test_the_end_of_a_refused_plan_promises_nothing() -> None:
+    """What was refused is not in the plan, and a plan takes no limits: another one is made."""
+    plan = Plan.begin("/data", "s3://bucket/p/", "up", "aws", SyncOptions())
+    message = "3 deletes are planned, --max-delete allows 2; if that is meant, say --max-delete 3"
+    refused = {"kind": "max-delete", "deletes": 3, "message": message}
+    report = SyncReport(
+        source="/data", target="s3://bucket/p/", checked="list", dry_run=True, refused=refused
+    )
+    assert conclude_plan(report, lambda: plan, "file", verbose=0).note == (
+        "file has a plan of 0 actions, without what was refused"
+    )
+    assert conclude_apply(report, plan).refused.endswith("make the plan again with --max-delete 3")

@@ -170,6 +170,7 @@ def fuzzed(
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
         "XDG_STATE_HOME": str(isolated),
+        "HOME": str(isolated),  # where state goes if the other one is odd
     }
     return CommandLine(environment, monkeypatch, capfd)
 

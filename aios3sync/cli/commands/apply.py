@@ -22,13 +22,12 @@ from aios3sync.cli.options import (
     source_connection_options,
 )
 from aios3sync.cli.output.choose import choose_view
-from aios3sync.cli.output.summary import conclude_sync
+from aios3sync.cli.output.summary import conclude_apply
 from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.cli.values import DATABASE
 from aios3sync.sync.plans.plan import Plan
 
 if TYPE_CHECKING:
-    from aios3sync.cli.output.summary import Conclusion
     from aios3sync.cli.output.view import View
     from aios3sync.concurrency import Stop
     from aios3sync.report import SyncReport
@@ -80,14 +79,11 @@ def apply_command(file: str, dry_run: bool, index: str | None, **values: Any) ->
             )
             return replace(report, warnings=(*opened.warnings, *report.warnings))
 
-    def conclude(report: SyncReport) -> Conclusion:
-        return replace(conclude_sync(report, verbose=shown.verbose), plan=plan.due)
-
     open_view = partial(
         choose_view,
         "apply",
         replace(shown, actions=not dry_run),  # those of a dry run come at the end, in the order of a plan
-        conclude,
+        partial(conclude_apply, plan=plan, verbose=shown.verbose),
         heading=f"{plan.source} -> {plan.target}",
         dry_run=dry_run,
     )

@@ -148,7 +148,20 @@ def conclude_plan(report: SyncReport, plan: Callable[[], Plan], saved: str, *, v
     if report.interrupted:
         return found  # half a plan is not kept
     actions = count(len(plan()), "action")
-    return replace(found, note=f"the plan of {actions} is in {printable(saved)}; aios3sync apply does it")
+    if report.refused:
+        note = f"{printable(saved)} has a plan of {actions}, without what was refused"
+    else:
+        note = f"the plan of {actions} is in {printable(saved)}; aios3sync apply does it"
+    return replace(found, note=note)
+
+
+def conclude_apply(report: SyncReport, plan: Plan, *, verbose: int = 0) -> Conclusion:
+    """Summarize the application of a plan, whose limits are those that it was made with."""
+    found = conclude_sync(report, verbose=verbose)
+    refused = found.refused.replace(
+        "if that is meant, say --", "if that is meant, make the plan again with --"
+    )
+    return replace(found, plan=plan.due, refused=refused)
 
 
 def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:

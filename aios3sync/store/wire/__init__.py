@@ -1,5 +1,5 @@
-"""The fast transport: every verb on an HTTP/1.1 client of our own.
+"""The fast transport: all operations of the store on an HTTP/1.1 client of our own.
 
-Only this folder may import httptools. Where credentials and addresses come from is in ``sources.py``.
-Importing the folder loads nothing of it: its pure part also serves in processes that have no client.
+Only this folder may import httptools. ``sources.py`` says where credentials and addresses come from.
+Importing the folder loads none of its modules: processes without a client use its pure part.
 """

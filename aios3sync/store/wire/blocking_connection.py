@@ -30,13 +30,13 @@ from aios3sync.store.wire.sigv4 import Signer, moment
 __all__ = ("OK", "BlockingConnection", "NotPlainError")
 
 _PATIENCE_S: Final = 1.0
-"""How long a connection, or bytes of an answer, are waited for; a run shows that it waits."""
+"""Seconds to wait for a connection or for bytes of a response; a run would show that it waits."""
 _AT_ONCE: Final = 256 * 1024
 OK: Final = 200
 
 
 class NotPlainError(ValueError):
-    """Raised for whatever only a store can deal with, or report."""
+    """The case is not the common one: only a store can handle or report it."""
 
 
 class BlockingConnection:
@@ -47,9 +47,9 @@ class BlockingConnection:
         bucket: where requests go.
 
     Raises:
-        NotPlainError: the connection is not an everyday one.
+        NotPlainError: the connection is not a common one.
         OSError: it cannot be made.
-        UsageError: the URL of the endpoint is none, or holds credentials.
+        UsageError: the URL of the endpoint is invalid, or holds credentials.
     """
 
     def __init__(self, options: ConnectOptions, bucket: str) -> None:
@@ -123,13 +123,13 @@ def _connected(address: BucketAddress, verify: bool | str) -> socket.socket:
 
 
 class _Answer:
-    """One answer of HTTP while it comes; the parser calls the methods ``on_…``.
+    """One HTTP response while it is received; the parser calls the methods ``on_…``.
 
     Attributes:
         status: of a refusal its body is not waited for.
         headers: names in lower case.
         body: its pieces.
-        ended: it is whole.
+        ended: whether it is complete.
         keeps_alive: another request may follow on its connection.
     """
 
@@ -172,6 +172,6 @@ class _Answer:
         self.body.append(body)
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """The response is complete."""
         self.keeps_alive = self._parser.should_keep_alive()
         self.ended = True

@@ -16,11 +16,11 @@ _PAGE: Final = 1000
 
 
 class BlockingPages:
-    """The pages of one listing. Every method blocks, a second for each step at most.
+    """The pages of one listing. Every method blocks, for a second per step at most.
 
     Args:
         options: how to reach S3.
-        bucket: where to list.
+        bucket: the bucket to list.
         payer: ``requester`` where the requester pays, or empty.
 
     Raises:
@@ -38,10 +38,10 @@ class BlockingPages:
         self._token = token
 
     def answer(self) -> ListPage:
-        """Wait for the page that was asked for.
+        """Wait for the page that was requested.
 
         Raises:
-            NotPlainError: the answer is no page.
+            NotPlainError: the response is no page.
             OSError: there is none.
         """
         answer = self._connection.receive()

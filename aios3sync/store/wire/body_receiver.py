@@ -1,7 +1,7 @@
 """BodyReceiver: the rest of a body whose length is known, read from the socket into the caller's buffer.
 
-It takes the place of the connection as the protocol of the transport, from the end of the head to the end of
-the body: no piece of it becomes an object of its own, is parsed, or is copied again.
+It replaces the connection as the protocol of the transport, from the end of the head to the end of the body:
+no piece of the body becomes an object, is parsed or is copied.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ("BodyReceiver",)
 class BodyReceiver(asyncio.BufferedProtocol):
     """Fills a buffer.
 
-    Invariant: the transport is never given more room than is left of this body, so that what belongs to no
-    request stays in the socket, and is met by the connection.
+    Invariant: the buffer for the transport is never larger than the rest of this body, so that bytes that
+    belong to no request stay in the socket, where the connection finds them.
 
     Args:
-        connection: the protocol that the transport had before; it is told whatever ends the transport.
-        rest: where the rest of the body goes; not empty.
-        received: called with the bytes that came and those that are missing, whenever some came.
+        connection: the previous protocol of the transport; it is notified of whatever ends the transport.
+        rest: takes the rest of the body; not empty.
+        received: called whenever bytes were received, with their number and the number of missing bytes.
     """
 
     def __init__(
@@ -32,23 +32,23 @@ class BodyReceiver(asyncio.BufferedProtocol):
         self._received = received
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return the room that is left."""
+        """Return the free part of the buffer."""
         del sizehint
         return self._rest
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Note that bytes came."""
+        """Note that bytes were received."""
         self._rest = self._rest[nbytes:]
         self._received(nbytes, len(self._rest))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the connection."""
+        """Notify the connection."""
         self._connection.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Tell the connection."""
+        """Notify the connection."""
         self._connection.pause_writing()
 
     def resume_writing(self) -> None:
-        """Tell the connection."""
+        """Notify the connection."""
         self._connection.resume_writing()

@@ -1,8 +1,8 @@
 """The client tier: credentials, handlers and the addresses of buckets of a boto client. Sends nothing.
 
 The rules (virtual hosts, path style, dual-stack, acceleration, access points, custom endpoints) stay in one
-place: a real call of the client is prepared and signed, and stopped before it is sent. A presigned URL
-would not do: it names the global host where a call names the regional one.
+place: a real call of the client is prepared and signed, and stopped before it is sent. A presigned URL is no
+substitute: it names the global host where a call names the regional one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _CUSTOM: Final = frozenset({"local_addr", "resolver", "socket_factory", "ssl", "
 
 
 UNSIGNED: Final = "requests without credentials"
-"""The reason that is no surprise: they are anonymous on purpose, or fail at once for want of credentials."""
+"""The expected reason: requests are anonymous on purpose, or fail at once for lack of credentials."""
 
 
 class Internals(NamedTuple):
@@ -59,7 +59,7 @@ class Internals(NamedTuple):
         verify: True, False or the path of a CA bundle.
         proxy: whether requests go through a proxy.
         customised: whether connections are made with certificates, resolvers or TLS of the caller's own.
-        handlers: everything that is called for one of the requests which the transport sends itself.
+        handlers: all handlers of the requests that the transport sends itself.
     """
 
     credentials: Any
@@ -90,7 +90,7 @@ class ClientSource:
         self._credentials = internals.credentials
 
     async def credentials(self, operation: str, bucket: str, key: str | None = None) -> Credentials:
-        """Ask the client's credentials, which refresh what is about to expire."""
+        """Return the client's credentials, which refresh themselves before they expire."""
         try:
             with map_errors(operation, bucket, key):
                 frozen = await self._credentials.get_frozen_credentials()
@@ -101,12 +101,12 @@ class ClientSource:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
 
     async def address(self, bucket: str) -> BucketAddress:
-        """Prepare a call of the client, and return where it would go."""
+        """Prepare a call of the client, and return the address that it would be sent to."""
         address, self.user_agent = await resolve_address(self._client, bucket)
         return address
 
     def moved(self, _bucket: str, address: BucketAddress) -> BucketAddress:
-        """Return the address as it is: only the host has a region in it."""
+        """Return the address as it is: only its host contains a region."""
         return address
 
 
@@ -114,7 +114,7 @@ def internals_of(client: Any, url: str) -> Internals:
     """Read the private attributes of ``client``; ``url`` is where its requests go.
 
     Raises:
-        WireUnavailableError: the client is not made as aiobotocore 2 makes it.
+        WireUnavailableError: the client does not have the structure of aiobotocore 2.
     """
     try:
         http = client._endpoint.http_session  # noqa: SLF001 - see the docstring of the module
@@ -133,7 +133,7 @@ def internals_of(client: Any, url: str) -> Internals:
 
 
 def refuse_customised(internals: Internals) -> None:
-    """Raise WireUnavailableError where requests of our own would be other requests than the client's."""
+    """Raise WireUnavailableError where requests of our own would differ from those of the client."""
     if internals.credentials is None:
         raise WireUnavailableError(UNSIGNED)
     if internals.proxy:
@@ -161,7 +161,7 @@ def _author(handler: Any) -> str:
 
 
 def _is_switched_off(handler: Any) -> bool:
-    """Moto adds a handler to every client as soon as it is imported, which does nothing until it mocks."""
+    """Return whether a handler is switched off, such as that of moto while nothing is mocked."""
     return getattr(handler, "enabled", None) is False
 
 
@@ -185,7 +185,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class _PreparedError(Exception):
-    """Carries a request that is ready to be sent out of the client, in the place of sending it."""
+    """Carries a prepared request out of the client, instead of sending it."""
 
     def __init__(self, request: Any) -> None:
         super().__init__("not sent")
@@ -202,10 +202,10 @@ def _stop(request: Any, **_: Any) -> None:
 
 
 async def resolve_address(client: Any, bucket: str) -> tuple[BucketAddress, str]:
-    """Return the address of ``bucket`` with the scope of its signatures, and what the client calls itself.
+    """Return the address of ``bucket`` with the scope of its signatures, and the client's user agent.
 
     Raises:
-        WireUnavailableError: botocore would send what the wire transport cannot.
+        WireUnavailableError: botocore would send a request that the wire transport cannot send.
         CredentialsError: there is nothing to sign with.
     """
     request = await captured(client, bucket)

@@ -1,7 +1,6 @@
-"""BucketClient: sends the requests of one bucket and judges their answers. It never retries.
+"""BucketClient: sends the requests of one bucket and checks the responses. It never retries.
 
-It sends a request again only if the refusal says what was wrong with it: the region of the bucket, or the
-clock.
+It sends a request again only if the refusal says what was wrong: the region of the bucket, or the clock.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ __all__ = ("BucketClient",)
 
 
 class BucketClient:
-    """One bucket, spoken to directly; the base of the verbs.
+    """One bucket, reached directly; the base class of the operations.
 
     Args:
         transport: connections, credentials and clock.
         route: how the bucket is reached; see :meth:`WireTransport.route_to`.
         bucket: a name, an access-point alias or an ARN.
-        capabilities: what the endpoint is known to do by its name.
-        profile: what is known of the endpoint beyond that, and changes while the session lasts.
-        requests: builds them; it has the SSE-C key for reading and who pays.
+        capabilities: what the endpoint is known to do, from its name.
+        profile: further facts about the endpoint, which may change during the session.
+        requests: builds the requests; it has the SSE-C key for reading and the payer.
     """
 
     def __init__(
@@ -73,12 +72,12 @@ class BucketClient:
 
     @property
     def bucket(self) -> str:
-        """The bucket that this store speaks for."""
+        """The bucket of this store."""
         return self._bucket
 
     @property
     def capabilities(self) -> StoreCapabilities:
-        """What the endpoint is known to do, by its name and by what its answers showed."""
+        """What the endpoint is known to do, from its name and its responses."""
         return observed_capabilities(self._capabilities, self.profile)
 
     # Asking
@@ -99,7 +98,7 @@ class BucketClient:
         return self._current_route()
 
     async def _ask(self, request: HttpRequest, into: memoryview | None = None) -> HttpResponse:
-        """Send a request and return its answer, if that is a success; its body may be placed in ``into``."""
+        """Send a request and return its successful response, whose body may be placed in ``into``."""
         transport = self._transport
         route = await self.route(request.operation, request.key)
         skew = transport.skew
@@ -116,7 +115,7 @@ class BucketClient:
         raise error_from(request.operation, self._bucket, request.key, refusal)
 
     async def _document(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return its answer; an error in the body of a success is one."""
+        """Send a request and return its response; an error in the body of a success is raised too."""
         answer = await self._ask(request)
         self._refuse_hidden_error(request, answer)
         return answer
@@ -146,7 +145,7 @@ class BucketClient:
     async def _observed_exchange(
         self, route: BucketRoute, request: HttpRequest, skew: float, into: memoryview | None
     ) -> HttpResponse:
-        """Do the same, and tell the observer how it ended."""
+        """Do the same, and notify the observer of the result."""
         began, status, cause = time.monotonic(), 0, "Cancelled"
         try:
             answer = await self._exchange(route, request, skew, into)

@@ -47,11 +47,11 @@ class ChainCredentials:
 
 
 def find_in_chain(profile: str | None, region: str | None) -> ChainCredentials | None:
-    """Ask the chain of credentials from its beginning; ``None`` where it has none. Blocks.
+    """Search the whole chain of credentials; ``None`` where it has none. Blocks.
 
     Args:
         profile: the profile of an option, or ``None``.
-        region: where roles are asked for, or ``None`` to leave that to botocore.
+        region: where roles are requested, or ``None`` to leave that to botocore.
 
     Raises:
         CredentialsUnavailableError: a place of the chain has them, but they cannot be obtained.

@@ -1,24 +1,25 @@
-"""One HTTP/1.1 connection: one request at a time, its answer bounded in every direction.
+"""One HTTP/1.1 connection: one request at a time, with limits for the size and time of its response.
 
-It knows nothing of S3, of retries or of other connections. Time is counted in ticks of the pool that owns
-it: no request has a timer of its own.
+It knows nothing about S3, retries or other connections. Time is counted in ticks of the pool that owns it: no
+request has a timer of its own.
 
 Invariants
 ----------
 * One request at a time: ``_answer`` is its future from the moment before its first byte is written until
   :meth:`Connection.exchange` ends, and ``None`` otherwise. It ends once: by ``_finish``, by ``fail`` or
-  cancelled with its task; whatever comes later sees ``done()`` and changes nothing about it.
-* ``reusable`` never becomes true again. It stays true only if the whole request was sent, the whole answer
-  was read, both sides keep the connection alive, and not one byte came that belongs to no request. So the
-  pool can never hand out a connection with the rest of another answer in it.
+  cancelled with its task; later calls see ``done()`` and do not change it.
+* ``reusable`` never becomes true again. It stays true only if the whole request was sent, the whole response
+was read, both sides keep the connection alive, and no byte was received that belongs to no request. So the
+pool can never hand out a connection with the rest of another response in it.
 * However an exchange fails, cancellation included, the connection is aborted before the exception leaves.
-* Memory is bounded before it is used: a head by MAX_HEAD, a body by ``max_body``, and all that frames a body
-  by its length; a body that is too long is not kept.
+* Memory is bounded before it is used: a head by MAX_HEAD, a body by ``max_body``, and the framing of a body
+by its length; a body that is too long is not kept.
 * ``_left <= _written``: bytes that left this machine, and bytes that were handed to the transport. Only
-  progress sets ``quiet`` to 0: of ``_left``, a byte from the endpoint, or a transport that takes bytes again.
-* While a body goes out that may not fit into one write, ``_spare`` is a second number of the socket: however
-  the connection ends, what the endpoint said before is read first, and a whole answer wins. It is closed when
-  the exchange ends.
+progress sets ``quiet`` to 0: an increase of ``_left``, a byte from the endpoint, or a transport that accepts
+bytes again.
+* While a body is sent that may not fit into one write, ``_spare`` is a duplicate descriptor of the socket:
+  however the connection ends, what the endpoint sent before is read first, and a complete response wins. It
+  is closed when the exchange ends.
 * ``lost`` is called exactly once, and ``_transport`` is ``None`` from then on.
 """
 
@@ -41,7 +42,7 @@ from aios3sync.store.wire.tls_layer import TlsLayer
 __all__ = ("MAX_HEAD", "Connection", "ExchangeError")
 
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of the longest head of an answer, those of ``100 Continue`` before it included."""
+"""Bytes of the longest head of a response, including those of ``100 Continue`` before it."""
 
 # Up to this size head and body leave in one piece: one copy is cheaper than one more system call.
 _JOINED: Final = 64 * 1024
@@ -55,13 +56,13 @@ _PARTIAL: Final = 206
 
 
 class ExchangeError(Exception):
-    """A request without a usable answer.
+    """A request without a usable response.
 
     Attributes:
         code: ``NoConnection`` (never sent), ``ConnectionLost``, ``Timeout``, ``InvalidAnswer`` or
             ``Certificate``.
-        text: what happened; holds nothing of the request.
-        unanswered: not one byte of an answer came before the connection was gone.
+        text: what happened; contains nothing of the request.
+        unanswered: whether the connection was lost before the first byte of a response.
     """
 
     def __init__(self, code: str, text: str, *, unanswered: bool = False) -> None:
@@ -72,15 +73,15 @@ class ExchangeError(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """A connection between ``made`` and ``lost``, which are called with it.
+    """One connection; ``made`` and ``lost`` are called with it at its beginning and end.
 
     Attributes:
-        requests: how many were sent.
-        quiet: ticks since anything moved; counted by the pool, set to 0 here.
-        ticks: ticks since the request, or the last byte of its body, has left.
-        ahead: bytes of all requests that had no answer when something moved here last; set by the pool.
+        requests: number of requests sent.
+        quiet: ticks without progress; counted by the pool, set to 0 here.
+        ticks: ticks since the request, or the last byte of its body, was sent.
+        ahead: bytes of all requests without a response at the last progress here; set by the pool.
         busy: a request is under way.
-        reusable: the last answer was whole, and another request may follow it.
+        reusable: whether the last response was complete, and another request may follow it.
     """
 
     def __init__(self, made: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
@@ -106,25 +107,25 @@ class Connection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """A request is under way."""
+        """Whether a request is in flight."""
         return self._answer is not None
 
     @property
     def usable(self) -> bool:
-        """The connection is open as far as is known, and a request may be sent."""
+        """Whether the connection seems open, and a request may be sent."""
         transport = self._transport
         return self.reusable and transport is not None and not transport.is_closing()
 
     async def exchange(
         self, head: bytes, body: Body, *, is_head: bool, max_body: int, into: memoryview | None = None
     ) -> HttpResponse:
-        """Send one request and wait for its answer; however it fails, the connection is closed then.
+        """Send one request and wait for its response; after any failure the connection is closed.
 
-        A range that fills ``into`` is read into it, see :class:`HttpResponse`; nothing is written to it any
-        more once this has ended.
+        A range that fills ``into`` is read into it, see :class:`HttpResponse`; nothing is written to it after
+        this has ended.
 
         Raises:
-            ExchangeError: there is no answer, or none that can be used.
+            ExchangeError: there is no response, or none that can be used.
         """
         transport = self._transport
         if transport is None:
@@ -182,10 +183,10 @@ class Connection(asyncio.Protocol):
         self._sending = False
 
     def look(self) -> None:
-        """See how much of the body has left; while it is more each time, neither limit of time counts.
+        """Check how much of the body was sent; while that grows each time, neither time limit applies.
 
-        What the transport has taken may still wait in this process, and what that has handed over in the
-        kernel, which on a slow line holds megabytes for minutes.
+        Bytes that the transport has accepted may still wait in this process, or in the kernel, which on a
+        slow line holds megabytes for minutes.
         """
         transport = self._transport
         if transport is None or self._left == self._written:
@@ -198,10 +199,10 @@ class Connection(asyncio.Protocol):
             self.quiet = self.ticks = 0
 
     def _read_last_words(self) -> None:
-        """Read what came before the connection broke: an endpoint that refuses a body hangs up on it.
+        """Read what was received before the connection broke: an endpoint may refuse a body and close.
 
-        A loop closes its socket at the first write that fails, with the answer unread in it. The duplicate
-        of its number keeps it open, and the kernel keeps what came before a reset.
+        A loop closes its socket at the first write that fails, with the response unread in it. The duplicate
+        descriptor keeps it open, and the kernel keeps what it received before a reset.
         """
         transport, answer = self._transport, self._answer
         receive = transport.data_received if isinstance(transport, TlsLayer) else self.data_received
@@ -215,13 +216,13 @@ class Connection(asyncio.Protocol):
             receive(data)
 
     def abort(self) -> None:
-        """Close now, whatever is under way."""
+        """Close at once, whatever is in flight."""
         self.reusable = False
         if self._transport is not None:
             self._transport.abort()
 
     def fail(self, error: ExchangeError) -> None:
-        """End the request that is under way with ``error``, and the connection with it."""
+        """End the request in flight with ``error``, and the connection with it."""
         answer = self._answer
         if answer is not None and not answer.done():
             answer.set_exception(error)
@@ -238,7 +239,7 @@ class Connection(asyncio.Protocol):
         self._made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone; that may be the end of a body that has no other."""
+        """Note that the connection is lost; that may be the end of a body without a length."""
         self.reusable = False
         if exc is not None:
             self._read_last_words()
@@ -257,12 +258,12 @@ class Connection(asyncio.Protocol):
         self._lost(self)
 
     def pause_writing(self) -> None:
-        """The endpoint takes bytes more slowly than they come."""
+        """Note that the endpoint accepts bytes more slowly than they are written."""
         if self._writable is None:
             self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """It took them."""
+        """Note that more bytes can be written."""
         self.quiet = 0
         self._resume()
 
@@ -272,7 +273,7 @@ class Connection(asyncio.Protocol):
             waiting.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes of an answer; without a request they belong to none, and the connection is closed."""
+        """Parse bytes of a response; without a request in flight the connection is closed."""
         self.quiet = 0
         answer = self._answer
         if answer is None or answer.done():
@@ -293,7 +294,7 @@ class Connection(asyncio.Protocol):
             self._place_rest()
 
     def _feed_head(self, data: bytes) -> None:
-        """Feed no more than a head may have: the parser itself would take fifty megabytes."""
+        """Feed no more than the limit of a head: the parser itself would accept fifty megabytes."""
         left = MAX_HEAD - self._received
         self._received += len(data)
         self._parser.feed_data(data[:left])
@@ -308,13 +309,13 @@ class Connection(asyncio.Protocol):
             self.fail(ExchangeError("InvalidAnswer", text))
 
     def _place_rest(self) -> None:
-        """Have the rest of the body read straight into the buffer."""
+        """Read the rest of the body directly into the buffer."""
         transport, into = self._transport, self._into
         if transport is not None and into is not None and not transport.is_closing():
             self._pass_reading_to(transport, BodyReceiver(self, into[self._size :], self._placed))
 
     def _placed(self, size: int, missing: int) -> None:
-        """Note bytes of the body that were read into the buffer; the last ones end the answer."""
+        """Note bytes of the body that were read into the buffer; the last ones end the response."""
         self.quiet = 0
         self._size += size
         transport = self._transport
@@ -347,16 +348,16 @@ class Connection(asyncio.Protocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        """A head begins; a second one after a whole answer makes the connection useless."""
+        """Begin a head; a second one after a complete response makes the connection useless."""
         if self._answer is None or self._answer.done():
             self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep one header, or one trailer, which is not read."""
+        """Keep one header; trailers are dropped."""
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """The head is whole; it may be one of those that only announce another."""
+        """End a head, which may be one that only announces another."""
         fields, self._headers = self._headers, {}
         status = self._parser.get_status_code()
         if status < 200 or self._answer is None or self._answer.done():
@@ -374,14 +375,14 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def _fills_buffer(self) -> bool:
-        """Whether the body is a range of the size of the buffer, framed by nothing but its length."""
+        """Whether the body is a range of the size of the buffer, and is framed only by its length."""
         fields, into = self._fields, self._into
         if not into or self._status != _PARTIAL or b"transfer-encoding" in fields:
             return False
         return fields.get(b"content-length") == b"%d" % len(into)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body."""
+        """Take a piece of a body."""
         if self._answer is None or self._answer.done():
             self.reusable = False
         before = self._size
@@ -392,7 +393,7 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
-        """The answer is whole, unless it was ``100 Continue``."""
+        """End the response, unless it was ``100 Continue``."""
         if self._status and not self._is_head:
             if not self._parser.should_keep_alive():
                 self.reusable = False
@@ -400,7 +401,7 @@ class Connection(asyncio.Protocol):
 
 
 def _duplicate(socket: int) -> int:
-    """Return another number of a socket, -1 if there is none."""
+    """Return a duplicate descriptor of a socket, -1 if there is none."""
     try:
         return os.dup(socket)
     except OSError:

@@ -6,9 +6,9 @@ __all__ = ("HttpResponse",)
 
 
 class HttpResponse:
-    """One answer: header names are lower case, values and body are bytes.
+    """One response: header names are lower case, values and body are bytes.
 
-    ``placed`` bytes of a body are in the buffer that the request came with; ``body`` is empty then.
+    ``placed`` bytes of a body are in the buffer that was passed with the request; ``body`` is empty then.
     """
 
     __slots__ = ("body", "headers", "placed", "status")

@@ -1,8 +1,8 @@
-"""Pages of both versions of ListObjects as values of the seam; pure, made for speed: a page has 1,000 keys.
+"""Parses pages of both versions of ListObjects; pure, and fast, as a page has 1,000 keys.
 
-The entries of a page make nearly all of it, and nearly every server writes them in the same plain form. That
-form is read by one regular expression, which is a third of the work of an XML parser; whatever is written
-in any other way goes through the parser whole.
+A page consists mostly of entries, and nearly every server writes them in the same plain form. One regular
+expression reads that form, in a third of the time of an XML parser; a page in any other form goes through the
+parser as a whole.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ROOT: Final = "ListBucketResult"
 _ISO_LENGTHS: Final = (len("2026-11-02T03:04:05Z"), len("2026-11-02T03:04:05.678Z"))
 _new: Final = tuple.__new__
 _LONGEST: Final = 18
-"""Digits that a 64-bit number has room for, whatever they are."""
+"""Digits that always fit into a 64-bit number."""
 
 # Key, LastModified, ETag as bare_etag() has it, Size, StorageClass and RestoreStatus, as they are written.
 _Fields = tuple[str, str, str, str, str, str]
@@ -65,11 +65,11 @@ _END: Final = "</Contents>"
 
 
 def list_page(body: bytes, token: str | None) -> ListPage:
-    """Return one page of ListObjectsV2, which answers a request with ``token``.
+    """Return one page of ListObjectsV2, the response to a request with ``token``.
 
     Raises:
         InvalidAnswerError: it is no page, or does not say whether it is the last one.
-        NoTokenError: it is not the last one, and does not say where the next one starts.
+        NoTokenError: it is not the last one, but does not say where the next one begins.
     """
     page, facts = _page(body)
     if not is_truncated(facts):
@@ -81,7 +81,7 @@ def list_page(body: bytes, token: str | None) -> ListPage:
 
 
 def marker_page(body: bytes, marker: str) -> ListPage:
-    """Return one page of ListObjects, the answer to ``marker``; raises as :func:`list_page`."""
+    """Return one page of ListObjects, the response to ``marker``; raises as :func:`list_page`."""
     page, facts = _page(body)
     if not is_truncated(facts):
         return page
@@ -115,11 +115,11 @@ def is_truncated(facts: Mapping[str, str]) -> bool:
 
 
 def plain_entries(body: bytes) -> tuple[Element, list[_Fields]] | None:
-    """Return the page without its entries, and these; ``None`` where they are not all in the plain form.
+    """Return the page without its entries, and the entries; ``None`` where some are not in the plain form.
 
     Nothing is skipped: an entry has one begin and one end, so if there are no more of either than entries,
-    and each end but the last is followed by a begin, the entries have nothing between them. What is left
-    without them has to be a whole document.
+    and each end but the last is followed by a begin, the entries have nothing between them. The rest without
+    them has to be a complete document.
     """
     try:
         text = body.decode()
@@ -139,7 +139,7 @@ def plain_entries(body: bytes) -> tuple[Element, list[_Fields]] | None:
 
 
 def parsed_entries(body: bytes) -> tuple[Element, list[_Fields]]:
-    """Return the page and its entries, in whatever form of XML they are written."""
+    """Return the page and its entries, in any form of XML."""
     root = document(body, _ROOT)
     space = root.tag.removesuffix(_ROOT)
     names = [f"{space}{name}" for name in ("Key", "LastModified", "ETag", "Size", "StorageClass")]
@@ -175,7 +175,7 @@ def _entries(fields: Iterable[_Fields], encoded: bool) -> list[TargetEntry]:
 
 
 def _restore_of(status: str) -> Restore:
-    """Return what the elements of a RestoreStatus say."""
+    """Return the restore status from the elements of a RestoreStatus."""
     if "<IsRestoreInProgress>true" in status:
         return "ongoing"
     return "done" if "<RestoreExpiryDate>" in status else ""
@@ -193,7 +193,7 @@ def decoded(text: str, encoded: bool) -> str:
 
 
 def timestamp(text: str, minutes: dict[str, float]) -> float:
-    """Seconds since the epoch; objects that were written together share the minute, which is kept."""
+    """Return seconds since the epoch; the last minute is cached, as objects are often written together."""
     if len(text) in _ISO_LENGTHS and text[16] == ":" and text[-1] == "Z":
         begin = minutes.get(text[:16])
         if begin is None:

@@ -1,4 +1,4 @@
-"""MultipartVerbs: the verbs of multipart uploads on the wire transport."""
+"""MultipartVerbs: the operations of multipart uploads on the wire transport."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ("MultipartVerbs",)
 
 
 class MultipartVerbs(BucketClient):
-    """The verbs of multipart uploads; what reads XML is loaded by the verb that needs it."""
+    """The operations of multipart uploads; modules that read XML are loaded when they are needed."""
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
         """Begin a multipart upload with CreateMultipartUpload."""
@@ -62,7 +62,7 @@ class MultipartVerbs(BucketClient):
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
-        """Join the parts with CompleteMultipartUpload; missing checksums are asked for with ListParts."""
+        """Join the parts with CompleteMultipartUpload; missing checksums are requested by ListParts."""
         from aios3sync.store.wire.xml_results import completed
 
         if options.checksum and not all(part.checksum for part in parts):
@@ -89,7 +89,7 @@ class MultipartVerbs(BucketClient):
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
         """List all unfinished uploads, with as many ListMultipartUploads as their pages need.
 
-        Encoded keys are asked for only of AWS: SeaweedFS says that it encodes them, and does not.
+        Encoded keys are requested only from AWS: SeaweedFS claims that it encodes them, but does not.
         """
         from aios3sync.store.wire.xml_results import uploads_page
 
@@ -131,7 +131,7 @@ class MultipartVerbs(BucketClient):
     async def _with_checksums(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], member: str
     ) -> list[ListedPart]:
-        """Return the parts with what they were sent with, where the endpoint still knows it."""
+        """Return the parts with their checksums, where the endpoint still knows them."""
         stored = await self._stored(key, upload_id)
         known = {part.number: checksums.get(member, "") for part, checksums in stored}
         return [

@@ -1,4 +1,4 @@
-"""The requests of multipart uploads, as :class:`RequestBuilder` has those of objects; pure."""
+"""Builds the requests of multipart uploads, as :class:`RequestBuilder` does those of objects; pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = (
 )
 
 Parameters = Mapping[str, Any]
-"""Parameters of a request in the names of the S3 API, which all requests of a store have."""
+"""Parameters of a request in the names of the S3 API, shared by all requests of a store."""
 
 
 def create_upload(key: str, options: PutOptions) -> HttpRequest:
@@ -82,7 +82,7 @@ def abort_upload(key: str, upload_id: str, payer: Parameters) -> HttpRequest:
 
 
 def list_parts(key: str, upload_id: str, marker: int, reading: Parameters) -> HttpRequest:
-    """ListParts; ``marker`` is the number of the last part of the page before, 0 for the first page."""
+    """ListParts; ``marker`` is the number of the last part of the previous page, 0 for the first page."""
     query = [("uploadId", upload_id)]
     if marker:
         query.append(("part-number-marker", str(marker)))
@@ -90,7 +90,7 @@ def list_parts(key: str, upload_id: str, marker: int, reading: Parameters) -> Ht
 
 
 def list_uploads(prefix: str, markers: tuple[str, str], payer: Parameters, *, encoded: bool) -> HttpRequest:
-    """ListMultipartUploads after the upload of key and id ``markers``; ``encoded`` asks for encoded keys."""
+    """ListMultipartUploads after the upload of key and id ``markers``; ``encoded`` requests encoded keys."""
     query = [("uploads", ""), ("prefix", prefix)]
     query += [pair for pair in zip(("key-marker", "upload-id-marker"), markers, strict=True) if pair[1]]
     if encoded:

@@ -1,7 +1,7 @@
-"""Whether the bodies of parts are signed: always over plain HTTP, not over TLS, as the AWS SDKs do it.
+"""Decides whether bodies of parts are signed: always over plain HTTP, not over TLS, like the AWS SDKs.
 
-The SHA-256 of a body costs as much as half of its MD5, and over TLS it adds little: what is sent cannot be
-changed on the way, and the signature covers ``Content-MD5``, which the endpoint checks.
+The SHA-256 of a body costs half as much as its MD5, and over TLS it adds little: the body cannot be changed
+in transit, and the signature covers ``Content-MD5``, which the endpoint checks.
 (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html, "Unsigned payload option")
 """
 
@@ -33,22 +33,22 @@ class PayloadSigning:
     """Sends the bodies of one bucket, unsigned while that is safe and accepted.
 
     Attributes:
-        required: a body was refused without a signature, and taken with one.
+        required: whether a body was refused without a signature, and accepted with one.
     """
 
     def __init__(self) -> None:
         self.required = False
 
     async def send(self, body: Body, put: Callable[[str], Awaitable[T]], *, protected: bool) -> T:
-        """Send a body with ``put``, once more if it may have been refused for want of a signature.
+        """Send a body with ``put``, and again if it may have been refused for lack of a signature.
 
         Args:
-            body: has a Content-MD5 that is signed.
-            put: sends it, with the SHA-256 of the body in hexadecimal, or what is signed in its place.
-            protected: it cannot be changed on the way.
+            body: has a signed Content-MD5.
+            put: sends it, with the SHA-256 of the body in hexadecimal, or what is signed instead of it.
+            protected: whether it cannot be changed in transit.
 
         Raises:
-            StoreError: that of the signed body, where both were refused.
+            StoreError: the error for the signed body, where both were refused.
         """
         if self.required or not protected:
             return await put(await _sha256(body))

@@ -1,6 +1,7 @@
 """The connections to one endpoint: kept alive, bounded in number and in time, used last in first out.
 
-One timer serves all of them. Nothing here is a task of its own: the request that needs a connection opens it.
+One timer is shared by all connections. There are no background tasks: the request that needs a connection
+opens it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _NAMES_LAST: Final = 30.0
 _MOST_ADDRESSES: Final = 4
 _CLOSING: Final = 5.0
 _COUNTED: Final = 64 * 1024
-"""Bytes from which a body counts in the rate of answers; smaller ones cost more to count than they tell."""
+"""Bytes from which a body counts in the rate of responses; to count smaller ones is not worth the time."""
 _ACCEPTED: Final = 300
 
 
@@ -42,14 +43,14 @@ class Origin(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Bounds of a pool, in seconds but for the first.
+    """Limits of a pool; all except the first in seconds.
 
     Attributes:
-        connections: open at once.
-        connect: until a connection is established, TLS included.
-        read: without a byte in either direction while an answer is due; longer as
-            :class:`~aios3sync.store.answer_rate.AnswerRate` allows.
-        total: for one answer, from when the request has left.
+        connections: most that are open at once.
+        connect: until a connection is established, including TLS.
+        read: without a byte in either direction while a response is due; longer where
+            :class:`~aios3sync.store.answer_rate.AnswerRate` allows it.
+        total: for one response, after the request was sent.
         idle: after which an unused connection is closed, before the endpoint does it (S3 waits longer).
     """
 
@@ -61,7 +62,7 @@ class Limits(NamedTuple):
 
 
 class Pool:
-    """Exchanges requests for answers with one endpoint."""
+    """Exchanges requests and responses with one endpoint."""
 
     def __init__(self, origin: Origin, limits: Limits) -> None:
         self._origin = origin
@@ -86,7 +87,7 @@ class Pool:
 
     @property
     def protected(self) -> bool:
-        """Whether what is sent cannot be changed on the way: over TLS with a checked certificate."""
+        """Whether bytes cannot be changed in transit: over TLS with a checked certificate."""
         tls = self._origin.tls
         return tls is not None and tls.verify_mode == ssl.CERT_REQUIRED
 
@@ -100,13 +101,13 @@ class Pool:
         max_body: int,
         into: memoryview | None = None,
     ) -> HttpResponse:
-        """Send one request and wait for its answer; see :meth:`Connection.exchange` for ``into``.
+        """Send one request and wait for its response; see :meth:`Connection.exchange` for ``into``.
 
-        A connection that the endpoint had closed while it was idle is no failure: the request goes again
-        on a new one, once, if it may have two effects.
+        An idle connection that the endpoint has closed is no failure: the request is sent again on a new one,
+        but only once if it is not idempotent.
 
         Raises:
-            ExchangeError: there is no answer, or none that can be used.
+            ExchangeError: there is no response, or none that can be used.
         """
         connection = self._idle.pop() if self._idle else await self._connected()
         if not connection.usable:
@@ -137,7 +138,7 @@ class Pool:
         max_body: int,
         into: memoryview | None,
     ) -> HttpResponse:
-        """Send one request whose body counts in the rate of answers."""
+        """Send one request whose body counts in the rate of responses."""
         accepted, size = False, len(body)
         self._rate.begin(size)
         try:
@@ -148,7 +149,7 @@ class Pool:
         return answer
 
     async def aclose(self) -> None:
-        """Close all connections; requests under way fail."""
+        """Close all connections; requests in flight fail."""
         self._closed = True
         for connection in [*self._open]:
             connection.fail(ExchangeError("ConnectionLost", "the session is closed"))
@@ -163,7 +164,7 @@ class Pool:
             self._timer = None
 
     async def _connected(self, *, fresh: bool = False) -> Connection:
-        """Return a connection for one request: a new one while there may be more, else the next free one."""
+        """Return a connection for one request: a new one below the limit, else the next free one."""
         while True:
             if self._closed:
                 raise ExchangeError("NoConnection", "the session is closed")
@@ -179,7 +180,7 @@ class Pool:
             await self._turn()
 
     async def _turn(self) -> None:
-        """Wait until a connection became free or is gone."""
+        """Wait until a connection becomes free or is closed."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -199,7 +200,7 @@ class Pool:
                 return
 
     async def _opened(self) -> Connection:
-        """Connect, to one address after the other; the place is taken from the first moment on."""
+        """Connect to one address after another; the connection counts from the beginning."""
         self._opening += 1
         failure: OSError | TimeoutError = TimeoutError()
         try:
@@ -256,7 +257,7 @@ class Pool:
             self._empty.set()
 
     def _sweep(self) -> None:
-        """Count a tick, and end what takes too long."""
+        """Count a tick, and end exchanges that take too long."""
         for connection in [*self._open]:
             connection.quiet += 1
             connection.ticks += 1
@@ -277,12 +278,12 @@ class Pool:
         self._timer = again() if self._open else None
 
     def _patience(self, connection: Connection) -> float:
-        """Return for how many seconds nothing need move: what was sent before is answered before."""
+        """Return for how many seconds no progress is allowed: earlier bodies get their responses first."""
         return self._limits.read + self._rate.allowance(connection.ahead, self._limits.read)
 
 
 class _Names:
-    """The addresses of one host, asked for once in a while and used in turn."""
+    """The addresses of one host, resolved at intervals and used in turn."""
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
@@ -291,7 +292,7 @@ class _Names:
         self._until = 0.0
 
     async def addresses(self) -> list[str]:
-        """Return some addresses, each time another one first."""
+        """Return some addresses, each time with another one first."""
         host = self._origin.host
         if _is_address(host):
             return [host]

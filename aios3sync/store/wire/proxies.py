@@ -1,4 +1,4 @@
-"""Whether requests go through a proxy, by the rules of botocore: those of the standard library."""
+"""Decides whether requests go through a proxy, by botocore's rules: those of the standard library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ("is_proxied",)
 def is_proxied(url: str) -> bool:
     """Return whether the environment, or the system, names a proxy for requests to a URL.
 
-    Blocks: some systems are asked for their settings.
+    Blocks: on some systems the settings are read.
     """
     parts = urlsplit(url)
     return bool(getproxies().get(parts.scheme)) and not proxy_bypass(parts.netloc)

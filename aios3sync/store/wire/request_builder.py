@@ -67,7 +67,7 @@ class RequestBuilder:
 
     Attributes:
         payer: who pays, or empty.
-        paid: the same as parameters of a request.
+        paid: the payer as parameters of a request.
         reading: parameters of requests that read objects.
     """
 
@@ -118,7 +118,7 @@ class RequestBuilder:
         if_none_match: str = "",
         version_id: str = "",
     ) -> HttpRequest:
-        """GetObject, of a range where one is asked for."""
+        """GetObject, optionally of a range."""
         span = range_header(start, length)
         # Whoever asks for a range has room for that; what ignores ranges may send small objects as a whole.
         most = MAX_OBJECT if length is None else max(length, _SMALL_OBJECT)
@@ -141,7 +141,7 @@ class RequestBuilder:
         return http_request("GetObject", key, "GET", _version_query(version_id), headers, max_answer=most)
 
     def head(self, key: str, part: int = 0, *, version_id: str = "", checksums: bool = False) -> HttpRequest:
-        """HeadObject, of one part where one is asked for."""
+        """HeadObject, optionally of one part."""
         query = [*_version_query(version_id), *([("partNumber", str(part))] if part else [])]
         asked = {"ChecksumMode": "ENABLED"} if checksums else {}
         return http_request("HeadObject", key, "HEAD", query, headers_of(self.reading | asked))
@@ -211,7 +211,7 @@ class RequestBuilder:
         return http_request("DeleteObject", item.key, "DELETE", (), headers)
 
     def source(self, bucket: str, source: CopySource) -> dict[str, Any]:
-        """Return the parameters of a copy to ``bucket`` that are about its source."""
+        """Return the parameters for the source of a copy to ``bucket``."""
         customer_key = self._customer_key if source.customer_key is None else source.customer_key
         address = _copy_source(source.bucket or bucket, source.key, source.version_id)
         return {"CopySource": address} | copy_source_parameters(source.etag, customer_key)
@@ -262,7 +262,7 @@ class RequestBuilder:
         return http_request("GetBucketVersioning", None, "GET", [("versioning", "")], {})
 
     def versions_page(self, prefix: str, markers: tuple[str, str], size: int) -> HttpRequest:
-        """ListObjectVersions; ``markers`` are key and version id of the last one before, or empty."""
+        """ListObjectVersions; ``markers`` are the previous page's last key and version id, or empty."""
         parameters = {
             "encoding-type": "url",
             "key-marker": markers[0],

@@ -1,7 +1,7 @@
 """HTTP requests of S3 operations: method, path, query, headers and body; pure, nothing is signed here.
 
-Options become headers by way of the parameters that both lanes share. What many requests have in common
-is worked out once, as a :class:`HeaderTemplate`.
+Options become headers by way of the parameters that both transports share. What many requests have in common
+is computed once, as a :class:`HeaderTemplate`.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]").search
 
 
 class InvalidRequestError(ValueError):
-    """A request that cannot be written down; the text says why, without any value."""
+    """A request that cannot be encoded; the message says why, without any value."""
 
 
 class HeaderTemplate:
-    """The headers that a number of requests share: constant ones, and the names of those that vary.
+    """The headers that several requests share: constant ones, and the names of those that vary.
 
     Args:
         constant: names in lower case, and values.
-        varying: names in lower case, sorted; a request brings their values in this order.
+        varying: names in lower case, sorted; a request has their values in this order.
     """
 
     __slots__ = ("constant", "signed_block", "varying")
@@ -90,7 +90,7 @@ class HeaderTemplate:
 
 
 def headers_of(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Parameters in the names of the S3 API as headers."""
+    """Return the headers of parameters in the names of the S3 API."""
     headers = {}
     for member, value in parameters.items():
         if member in _CUSTOMER_KEYS:
@@ -108,7 +108,7 @@ def headers_of(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 MAX_XML: Final = 32 * 2**20
-"""Bytes of the longest XML answer: 2,500 keys of 1,024 bytes, each percent-encoded, and as much again."""
+"""Bytes of the longest XML response: 2,500 keys of 1,024 bytes, each percent-encoded, and as much again."""
 MAX_OBJECT: Final = 5 * 2**30
 """Bytes of the longest body of an object: what one PutObject can store."""
 
@@ -128,8 +128,8 @@ class HttpRequest(NamedTuple):
         values: of the varying headers.
         sha256: hex digest of the body.
         body: what is sent.
-        idempotent: whether sending it twice is the same as sending it once.
-        max_answer: bytes of the longest body of an answer.
+        idempotent: whether sending it twice has the same effect as sending it once.
+        max_answer: bytes of the longest body of a response.
     """
 
     operation: str
@@ -146,7 +146,7 @@ class HttpRequest(NamedTuple):
 
 
 def object_path(key: str) -> str:
-    """Return the path of a key below its bucket: every byte but ``/`` and the unreserved ones encoded.
+    """Return the path of a key below its bucket: every byte except ``/`` and the unreserved ones is encoded.
 
     Raises:
         InvalidRequestError: the key is empty, which would name the bucket, or is not Unicode.
@@ -173,10 +173,10 @@ def http_request(  # noqa: PLR0913 - the facts of a request; the constructor has
     idempotent: bool = True,
     max_answer: int = MAX_XML,
 ) -> HttpRequest:
-    """Return a request whose headers serve it alone.
+    """Return a request with headers of its own.
 
     Raises:
-        InvalidRequestError: it cannot be written down.
+        InvalidRequestError: it cannot be encoded.
     """
     path = "" if key is None else object_path(key)
     template = HeaderTemplate(headers, ("x-amz-content-sha256",))
@@ -190,7 +190,7 @@ def http_request(  # noqa: PLR0913 - the facts of a request; the constructor has
 
 
 def put_template(options: PutOptions) -> HeaderTemplate:
-    """Return the headers of a put, of which Content-MD5, checksum, SHA-256 and metadata vary, in this order.
+    """Return the headers of a put; Content-MD5, checksum, SHA-256 and metadata vary, in this order.
 
     Raises:
         InvalidRequestError: one of them cannot be a header.
@@ -207,7 +207,7 @@ def put_template(options: PutOptions) -> HeaderTemplate:
 
 
 def metadata_values(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values by name in lower case; of two that differ in case the last one counts."""
+    """Return the values by name in lower case; of two that differ only in case the last one counts."""
     if len(metadata) == 1:
         return tuple(metadata.values())
     lowered = {name.lower(): value for name, value in metadata.items()}

@@ -1,7 +1,7 @@
 """Convert HTTP responses to the values of the store protocol: headers, errors and refusals; pure.
 
-An answer that is not what S3 would say raises InvalidAnswerError, never anything else: a login page of a
-proxy must not pass for a success.
+A response that S3 would not send raises InvalidAnswerError and nothing else: the login page of a proxy must
+not pass as a success.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def put_result(answer: HttpResponse) -> PutResult:
 
 
 def written(answer: HttpResponse, etag: str) -> PutResult:
-    """Return the result of a write that answers with ``etag``."""
+    """Return the result of a write whose response has ``etag``."""
     headers = answer.headers
     return PutResult(bare_etag(etag), _encryption(headers), _text(headers.get(b"x-amz-version-id", b"")))
 
 
 def head_result(answer: HttpResponse, *, checksums: bool = False) -> HeadResult:
-    """Return the facts of an object, from HeadObject; with its checksum, where that was asked for."""
+    """Return the facts of an object, from HeadObject; with its checksum, if that was requested."""
     headers = answer.headers
     head = _head(headers, _number(headers.get(b"content-length", b"")))
     return head._replace(checksum=_checksum(headers)) if checksums else head
@@ -78,10 +78,10 @@ def part_head(answer: HttpResponse) -> PartHead:
 
 
 def get_result(answer: HttpResponse, start: int, length: int | None) -> GetResult:
-    """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range.
+    """Return a body with its facts; where a server ignores ranges, the range is cut out of the whole object.
 
     Raises:
-        InvalidAnswerError: it is of another range than was asked for.
+        InvalidAnswerError: it is another range than was requested.
     """
     body = answer.body
     size = _size_of_ranged(answer, start)
@@ -94,10 +94,10 @@ def get_result(answer: HttpResponse, start: int, length: int | None) -> GetResul
 
 
 def range_read(answer: HttpResponse, buffer: memoryview, start: int) -> RangeRead:
-    """Return what came of a range, which is in the buffer then also where it was not placed there.
+    """Return the result of a range; it is copied to the buffer where it was not placed there.
 
     Raises:
-        InvalidAnswerError: it is of another range than was asked for.
+        InvalidAnswerError: it is another range than was requested.
     """
     if not answer.placed:
         body, head = get_result(answer, start, len(buffer))
@@ -110,7 +110,7 @@ def range_read(answer: HttpResponse, buffer: memoryview, start: int) -> RangeRea
 
 
 def _size_of_ranged(answer: HttpResponse, start: int) -> int | None:
-    """Return the size of the object whose range was sent; ``None`` where the whole was.
+    """Return the size of the object whose range was sent; ``None`` where the whole object was sent.
 
     Raises:
         InvalidAnswerError: the range starts somewhere else.
@@ -167,7 +167,7 @@ def _encryption(headers: Mapping[bytes, bytes]) -> str:
 
 
 def _text(value: bytes) -> str:
-    """Header values are UTF-8 where they are not ASCII; what is neither is kept byte by byte."""
+    """Return a header value as text: UTF-8 where it is not ASCII; other bytes are kept one by one."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -181,22 +181,22 @@ def _number(value: bytes) -> int:
 
 
 def _count(value: bytes) -> int:
-    """Return a number that not every endpoint sends, 0 where there is none."""
+    """Return a number that not every endpoint sends; 0 where there is none."""
     return _number(value) if value else 0
 
 
 def text_headers(answer: HttpResponse) -> dict[str, str]:
-    """Return the headers of an answer as text."""
+    """Return the headers of a response as text."""
     return {_text(name): _text(value) for name, value in answer.headers.items()}
 
 
 def server_time(answer: HttpResponse) -> float:
-    """Return the endpoint's clock in seconds since the epoch, 0 where the answer has none."""
+    """Return the endpoint's clock in seconds since the epoch; 0 where the response has none."""
     return _seconds(answer.headers.get(b"date", b""))
 
 
 def _seconds(value: bytes) -> float:
-    """Return the seconds since the epoch, 0 where there is no date."""
+    """Return the seconds since the epoch; 0 where there is no date."""
     try:
         return http_date(_text(value)) if value else 0.0
     except ValueError:
@@ -229,7 +229,7 @@ def _error_facts(body: bytes) -> dict[str, str]:
 
 
 def hidden_error(answer: HttpResponse) -> ErrorAnswer | None:
-    """Return the error in the body of an answer that says 200; counts as a failure of the server."""
+    """Return the error in the body of a response with status 200; it counts as a failure of the server."""
     if b"<Error" not in answer.body:
         return None
     from aios3sync.store.wire.xml_documents import document
@@ -249,9 +249,9 @@ _TOLERATED: Final = 60.0
 
 
 def region_from_refusal(status: int, refusal: ErrorAnswer) -> str:
-    """Return the region that a misdirected request should have gone to, empty where the refusal names none.
+    """Return the region to which a misdirected request belongs; empty where the refusal names none.
 
-    Another host is never taken from an answer: only the name of a region, for one of AWS's own hosts.
+    No host is ever taken from a response: only the name of a region, for one of AWS's own hosts.
     """
     if status not in _MISDIRECTED:
         return ""
@@ -266,7 +266,7 @@ def region_from_refusal(status: int, refusal: ErrorAnswer) -> str:
 def clock_skew(answer: HttpResponse, refusal: ErrorAnswer, now: float, skew: float) -> float:
     """Return the seconds that the endpoint's clock is ahead; ``skew`` where the refusal has other reasons.
 
-    A refused HEAD has no code, only the time of the endpoint.
+    The refusal of a HEAD has no code, only the time of the endpoint.
     """
     if refusal.code not in ("RequestTimeTooSkewed", "403"):
         return skew

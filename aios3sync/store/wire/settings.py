@@ -1,9 +1,9 @@
-"""What the environment and the AWS files say, as far as it is certain without botocore; see ``sources.py``.
+"""Settings from the environment and the AWS files, if they are certain without botocore; see ``sources.py``.
 
-Every setting has to be in one of the lists below. One that is in none may bear on requests in a way that is
-not known here, so botocore is asked. ``read`` are those that this module reads; ``harmless`` are those that
-change no request of this package, or that its own options overrule; ``chain`` are those that say where
-credentials come from, which only botocore's chain of credentials knows.
+Every setting has to be in one of the lists below. One that is in none may affect requests in an unknown way,
+so botocore is used. ``read`` are those that this module reads; ``harmless`` are those that change no request
+of this package, or that its own options overrule; ``chain`` are those that say where credentials come from:
+these are left to botocore's chain.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Settings:
     """The settings of a connection, all of them certain.
 
     Attributes:
-        endpoint: what bears on the addresses of buckets.
+        endpoint: settings for the addresses of buckets.
         verify: True, False or the path of certificate authorities, as botocore's option.
-        region: the region that was chosen, ``None`` where none was.
-        profile: what the files say.
-        by_chain: something in the environment or the profile says where credentials come from.
-        proxies: the environment, or the system, may name a proxy for this endpoint.
+        region: the chosen region; ``None`` where none was chosen.
+        profile: from the files.
+        by_chain: whether the environment or the profile says where credentials come from.
+        proxies: whether the environment or the system may name a proxy for this endpoint.
     """
 
     endpoint: EndpointSettings
@@ -94,20 +94,20 @@ _FAMILIES: Final = ("AWS_", "BOTOCORE_", "BOTO_")
 _PREFIXES_HARMLESS: Final = ("AWS_CLI_", "AWS_ENDPOINT_URL_", "AWS_LAMBDA_", "AWS_XRAY_")
 _PREFIXES_CHAIN: Final = ("AWS_CONTAINER_",)
 _WITH_PROXIES: Final = ("darwin", "win32")
-"""Systems that have settings of proxies besides the environment."""
+"""Systems with proxy settings outside of the environment."""
 _MODELS: Final = "~/.aws/models"
-"""Where botocore looks for descriptions of services and of endpoints before its own."""
+"""Where botocore looks for descriptions of services and endpoints before its own."""
 _REGION: Final = re.compile(r"(?![0-9]+\Z)(?!-)[a-zA-Z0-9-]{1,63}(?<!-)")
 _STYLES: Final = ("auto", "path", "virtual")
 _QUOTES: Final = "\"'"
 
 
 def read_settings(options: ConnectOptions, environment: Mapping[str, str]) -> Settings:
-    """Read the settings of a connection; options come before the environment, and this before the files.
+    """Read the settings of a connection; precedence is options, environment, files.
 
     Raises:
         UnknownSettingsError: one of them is not certain.
-        UsageError: the URL of the endpoint is none, or holds credentials.
+        UsageError: the URL of the endpoint is invalid, or holds credentials.
     """
     profile = read_profile(options.profile, environment)
     if profile.name is not None and not profile.exists:
@@ -136,7 +136,7 @@ def _is_any(
     place: str,
     prefixes: tuple[str, ...] = (),
 ) -> bool:
-    """Return whether one of the names is for the chain, and raise where one is not known."""
+    """Return whether one of the names is for the chain; raise where one is unknown."""
     found = False
     for name in names:
         if name in chain:
@@ -178,7 +178,7 @@ def _region(options: ConnectOptions, profile: AwsProfile, environment: Mapping[s
 def _needs_no_region(
     region: str | None, options: ConnectOptions, profile: AwsProfile, environment: Mapping[str, str]
 ) -> bool:
-    """Whether requests are the same without this region: an endpoint of one's own is signed for it anyway."""
+    """Whether requests are the same without this region, as for a custom endpoint."""
     return region == US_EAST_1 and bool(options.endpoint_url or configured_endpoint(environment, profile))
 
 

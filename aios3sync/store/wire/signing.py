@@ -1,7 +1,7 @@
-"""The signed heads of requests, as the bytes that are sent; pure.
+"""Signs the heads of requests and presigns URLs; heads are returned as the bytes that are sent; pure.
 
-A head costs as much as the rest of a small request. So whatever is the same for many requests is put
-together once: per template of headers, per second, per day.
+A head costs as much time as the rest of a small request. So what is the same for many requests is computed
+once: per template of headers, per second, per day.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _SignedBlock:
         self._date = names.index("x-amz-date")
 
     def date(self, stamp: str) -> None:
-        """Write a new second in: it varies, and yet it is the same for thousands of requests."""
+        """Insert another second: thousands of requests share it."""
         self._lines[self._date] = f"x-amz-date:{stamp}\n"
         self.dated = "".join(self._lines)
         self.stamp = stamp
@@ -56,7 +56,7 @@ class HeadWriter:
         signer: signs them.
         authority: the value of ``Host``.
         root: the path that the keys of the bucket are appended to; ends in ``/``.
-        user_agent: who asks.
+        user_agent: of the client.
     """
 
     def __init__(self, signer: Signer, authority: str, root: str, user_agent: str) -> None:
@@ -70,7 +70,7 @@ class HeadWriter:
         self._tail = f"user-agent: {user_agent}\r\n\r\n"
 
     def head(self, request: HttpRequest, at: Moment) -> bytes:
-        """Everything of a request but its body."""
+        """Return everything of a request except its body."""
         signed_block: _SignedBlock | None = request.template.signed_block
         if signed_block is None or signed_block.writer is not self:
             signed_block = request.template.signed_block = _SignedBlock(self, request.template)
@@ -100,7 +100,7 @@ def _folded(block: str) -> str:
 
 
 def _trimmed(block: str) -> str:
-    """Return the block as it is sent: white space inside of a value stays, as it is part of the value."""
+    """Return the block as it is sent: white space inside a value stays, as it is part of the value."""
     lines = (line.partition(":") for line in block.split("\n")[:-1])
     return "".join(f"{name}:{value.strip()}\n" for name, _, value in lines)
 
@@ -109,11 +109,11 @@ class UrlSigner:
     """Presigns for one bucket, one method, one moment and one lifetime.
 
     Args:
-        signer: signs them; the token of temporary credentials goes along in the URL.
+        signer: signs them; the token of temporary credentials becomes part of the URL.
         address: of the bucket.
         method: what the URL may be used for.
         expires: whole seconds.
-        at: from when on.
+        at: the beginning of the lifetime.
         payer: ``requester`` where the requester pays, else empty.
     """
 

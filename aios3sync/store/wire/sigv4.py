@@ -1,7 +1,7 @@
 """AWS Signature Version 4 for S3 requests; pure: no clock, no I/O, no botocore.
 
-The signatures are those of botocore's ``S3SigV4Auth``: the path is signed as it is sent, and every header
-is signed but those that change on the way
+The signatures are those of botocore's ``S3SigV4Auth``: the path is signed as it is sent, and every header is
+signed except those that change in transit
 (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
 """
 
@@ -35,7 +35,7 @@ _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Keys that requests are signed with; ``token`` is empty for long-term ones. ``repr`` shows no secret."""
+    """Credentials to sign with; ``token`` is empty for long-term ones. ``repr`` shows no secret."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -83,11 +83,11 @@ class Signer:
         return mac.hexdigest()
 
     def scope(self, at: Moment) -> str:
-        """Return what signatures of that day are bound to: day, region and service."""
+        """Return the credential scope of that day: day, region and service."""
         return f"{at.day}/{self.region}/{self.service}/aws4_request"
 
     def _begin(self, day: str) -> None:
-        """Derive the key of a day's signatures, which takes as long as four signatures."""
+        """Derive the signing key of a day, which takes as long as four signatures."""
         key = f"AWS4{self.credentials.secret_key}".encode()
         for part in (day, self.region, self.service, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")

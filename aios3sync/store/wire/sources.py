@@ -1,4 +1,4 @@
-"""Sources of credentials and addresses for wire transports: three tiers, the first that is certain serves.
+"""Sources of credentials and addresses for wire transports: the first certain one of three tiers is used.
 
 =======  ==========================================  ================================  ====================
 tier     credentials                                 addresses of buckets              loads
@@ -11,10 +11,10 @@ client   those of an aioboto3 client: the caller's   a call of the client, prepa
 =======  ==========================================  ================================  ====================
 
 The settings of the first two (region, endpoint, style, certificates, …) are read by ``settings.py``. The
-client tier (``boto_config.py``) serves whatever is left: a session or client of the caller's, an unknown
+client tier (``boto_config.py``) serves all other cases: a session or client of the caller's, an unknown
 setting, a missing or broken profile, a bucket whose address the rules do not cover, a proxy, requests without
-credentials. What it cannot serve either (S3 Express, access points of several regions, event handlers of the
-caller's own) goes through the client itself.
+credentials. Cases that it cannot serve either (S3 Express, multi-region access points, event handlers of the
+caller's own) go through the client itself.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class WireSource(Protocol):
     def user_agent(self) -> str: ...  # noqa: D102 - see above
 
     async def credentials(self, operation: str, bucket: str, key: str | None = None) -> Credentials:
-        """Return the credentials of now; the arguments are what errors name.
+        """Return the current credentials; the arguments are for error messages.
 
         Raises:
             CredentialsError: they expired or cannot be sent, and there are no others.
@@ -81,24 +81,24 @@ class WireSource(Protocol):
         """Return the address of a bucket.
 
         Raises:
-            WireUnavailableError: it has none that a wire transport can use.
+            WireUnavailableError: it has no address that a wire transport can use.
         """
         ...
 
     def moved(self, bucket: str, address: BucketAddress) -> BucketAddress:
         """Return the address of a bucket that turned out to be in the region of ``address``.
 
-        What is given has the region of the bucket and a host that was made from another one's.
+        ``address`` has the region of the bucket, but a host that was derived from another region's.
         """
         ...
 
 
 class NoKeysError(WireUnavailableError):
-    """The environment, the files and the services have no credentials; a client has the words for it."""
+    """The environment, the files and the services have no credentials; a client reports it."""
 
 
 class ConfiguredSource(Renewal):
-    """The static tier and the chain tier: what the environment and the AWS files say.
+    """The static tier and the chain tier: settings of the environment and the AWS files.
 
     Args:
         options: how to reach S3.
@@ -119,11 +119,11 @@ class ConfiguredSource(Renewal):
 
     @property
     def renewal(self) -> Renewal:
-        """The source looks for its credentials again by itself."""
+        """The source itself: it looks for new credentials."""
         return self
 
     async def credentials(self, operation: str, bucket: str, key: str | None = None) -> Credentials:
-        """Return the credentials of now, see :class:`WireSource`."""
+        """Return the current credentials, see :class:`WireSource`."""
         async with self._refreshing:  # many requests find out at once that a refresh is due
             provider = self._provider
             try:
@@ -145,13 +145,13 @@ class ConfiguredSource(Renewal):
         return found
 
     def moved(self, bucket: str, address: BucketAddress) -> BucketAddress:
-        """Return the address by the rules; that of a custom endpoint is right as it is."""
+        """Return the address by the rules; the address of a custom endpoint stays."""
         settings = self._settings.endpoint
         found = None if settings.endpoint_url else resolve(bucket, settings, address.region)
         return found or address
 
     async def _replace(self) -> bool:
-        """Read the environment and the files again; a source that has nothing is logged, not raised."""
+        """Read the environment and the files again; missing credentials are logged, not raised."""
         try:
             found = await to_thread.run_sync(partial(_found_anew, self._options), abandon_on_cancel=True)
         except (CredentialsError, CredentialsUnavailableError, OSError, UsageError) as error:
@@ -167,9 +167,9 @@ async def open_configured(options: ConnectOptions) -> ConfiguredSource | None:
     """Open the static or the chain tier; ``None`` where neither is certain.
 
     Raises:
-        NoKeysError: the chain of credentials was asked, and has none.
-        CredentialsError: the credentials cannot be had, or cannot be sent.
-        UsageError: the URL of the endpoint is none, or holds credentials.
+        NoKeysError: the chain of credentials has none.
+        CredentialsError: the credentials cannot be obtained, or cannot be sent.
+        UsageError: the URL of the endpoint is invalid, or holds credentials.
     """
     if options.anonymous:
         return None
@@ -192,7 +192,7 @@ async def open_configured(options: ConnectOptions) -> ConfiguredSource | None:
 def _found_provider(
     options: ConnectOptions, settings: Settings | None, region: str | None
 ) -> CredentialProvider | None:
-    """Return plain credentials, or those of the chain, which is asked where nothing else is certain."""
+    """Return plain credentials, or those of the chain, which is searched where nothing else is certain."""
     try:
         if settings is not None:
             return static_credentials(options, settings, os.environ)
@@ -224,7 +224,7 @@ def _is_proxied(address: BucketAddress) -> bool:
 async def _raise_mapped(
     error: CredentialsUnavailableError, operation: str, bucket: str, key: str | None
 ) -> NoReturn:
-    """Raise what botocore raised as an error of ours, in the words that a client has for it."""
+    """Raise the error of botocore as an error of ours, with the message that a client would have."""
     # Loaded here: it loads aiohttp, whose errors it knows as well.
     errors = await to_thread.run_sync(importlib.import_module, "aios3sync.store.boto.errors")
     with errors.map_errors(operation, bucket, key):

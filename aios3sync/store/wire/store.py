@@ -1,6 +1,7 @@
-"""WireStore: every verb of the seam straight on asyncio, with an HTTP/1.1 client of its own.
+"""WireStore: all operations of the store directly on asyncio, with an HTTP/1.1 client of its own.
 
-What reads XML is loaded by the first verb that needs it: a run that only puts objects never does.
+Modules that read XML are loaded by the first operation that needs them: a run that only puts objects needs
+none.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ _SIGNED_AT_ONCE: Final = 256
 
 
 class WireStore(MultipartVerbs):
-    """One bucket, spoken to directly; see :class:`~aios3sync.store.wire.bucket_client.BucketClient`."""
+    """One bucket, reached directly; see :class:`~aios3sync.store.wire.bucket_client.BucketClient`."""
 
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
@@ -113,7 +114,7 @@ class WireStore(MultipartVerbs):
         )
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
-        """Ask for the facts of an object with one HeadObject."""
+        """Return the facts of an object with one HeadObject."""
         with self._valid("HeadObject", key):
             request = self._requests.head(key, version_id=version_id, checksums=checksums)
         answer = await self._ask(request)
@@ -130,7 +131,7 @@ class WireStore(MultipartVerbs):
         max_keys: int = 1000,
         restores: bool = False,
     ) -> ListPage:
-        """Get one page with one ListObjectsV2, or with one ListObjects where the endpoint knows no other."""
+        """Return one page with one ListObjectsV2, or with one ListObjects if the endpoint knows only that."""
 
         async def by_token() -> ListPage:
             from aios3sync.store.wire.list_xml import list_page
@@ -155,7 +156,7 @@ class WireStore(MultipartVerbs):
         return await MarkerPaging(self.profile).page(token, start_after, by_token, by_marker)
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
-        """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
+        """Delete with one DeleteObjects, and with DeleteObject the keys that XML cannot hold."""
         return await delete_keys(self, items, self._delete_batch)
 
     async def delete_one(self, item: DeleteItem) -> None:
@@ -187,7 +188,7 @@ class WireStore(MultipartVerbs):
             raise self._not_whole(request, error) from error
 
     async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
-        """Ask with one GetObjectTagging."""
+        """Return the tags with one GetObjectTagging."""
         from aios3sync.store.wire.xml_results import tag_set
 
         with self._valid("GetObjectTagging", key):
@@ -197,7 +198,7 @@ class WireStore(MultipartVerbs):
             return tag_set(answer)
 
     async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
-        """Ask with one HeadObject for one part."""
+        """Return the facts of one part with one HeadObject."""
         with self._valid("HeadObject", key):
             request = self._requests.head(key, number, version_id=version_id)
         answer = await self._ask(request)
@@ -205,13 +206,13 @@ class WireStore(MultipartVerbs):
             return responses.part_head(answer)
 
     async def restore(self, key: str, request: RestoreRequest) -> bool:
-        """Ask with one RestoreObject, which answers 202 where it began and 200 where it was done before."""
+        """Send one RestoreObject: status 202 means that the restore began, 200 that it was done before."""
         with self._valid("RestoreObject", key):
             asked = self._requests.restore(key, request)
         return (await self._document(asked)).status == HTTPStatus.OK
 
     async def acl(self, key: str) -> str:
-        """Ask with one GetObjectAcl."""
+        """Return the canned ACL with one GetObjectAcl."""
         from aios3sync.store.wire.xml_results import granted
 
         with self._valid("GetObjectAcl", key):
@@ -221,7 +222,7 @@ class WireStore(MultipartVerbs):
             return canned_acl(granted(answer))
 
     async def versioning(self) -> str:
-        """Ask with one GetBucketVersioning."""
+        """Return the versioning status with one GetBucketVersioning."""
         from aios3sync.store.wire.xml_results import versioning_status
 
         request = self._requests.versioning()
@@ -232,7 +233,7 @@ class WireStore(MultipartVerbs):
     async def list_versions_page(
         self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
     ) -> VersionPage:
-        """Get one page with one ListObjectVersions."""
+        """Return one page with one ListObjectVersions."""
         from aios3sync.store.wire.xml_results import version_page
 
         with self._valid("ListObjectVersions"):
@@ -248,7 +249,7 @@ class WireStore(MultipartVerbs):
     async def presign_many(
         self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
     ) -> list[str]:
-        """Sign URLs locally, some hundred at once, so that the loop goes on meanwhile."""
+        """Sign URLs locally, some hundred at a time, so that the event loop is not blocked."""
         seconds_valid = lifetime(expires, method)
         route = await self.route("Presign")
         at = moment(int(time.time() + self._transport.skew))
@@ -291,12 +292,12 @@ async def open_wire(
         transport: connections, credentials and clock.
         bucket: a name, an access-point alias or an ARN.
         capabilities: what the endpoint is known to do by its name; see :func:`capabilities_at`.
-        profile: what is known of the endpoint beyond that, and changes while the session lasts.
+        profile: further facts about the endpoint, which may change during the session.
         sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
         request_payer: ``requester`` where the requester pays, for all requests without put options.
 
     Raises:
-        WireUnavailableError: the bucket cannot be served; botocore can.
+        WireUnavailableError: only botocore can serve the bucket.
         CredentialsError: there is nothing to sign with.
     """
     route = await transport.route_to(bucket)

@@ -1,6 +1,6 @@
 """TLS contexts and the trusted authorities. Reads files, so it is called in a thread.
 
-Upload processes load this module: it imports at the top only what they need to start.
+Upload processes load this module: its top-level imports are only those that they need to start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TrustedAuthorities(NamedTuple):
 
     Attributes:
         checked: False accepts any certificate.
-        cafile, capath: a bundle or a directory of authorities; neither means those of the system.
+        cafile, capath: a bundle or a directory of authorities; without either, those of the system.
     """
 
     checked: bool = True
@@ -32,7 +32,7 @@ class TrustedAuthorities(NamedTuple):
 
 
 def context_of(authorities: TrustedAuthorities) -> ssl.SSLContext:
-    """Return a context for connections to an endpoint; OSError if the authorities cannot be read."""
+    """Return a context for connections to an endpoint; raises OSError if the authorities cannot be read."""
     context = ssl.create_default_context(cafile=authorities.cafile, capath=authorities.capath)
     if not authorities.checked:
         context.check_hostname = False

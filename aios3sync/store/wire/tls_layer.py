@@ -1,7 +1,7 @@
 """TLS between the transport of a socket and an HTTP connection, on any event loop.
 
-The loops have such a layer of their own. It ends with the first write that fails, and what the endpoint said
-before it hung up stays encrypted in the socket; this one can still be given those bytes.
+The event loops have such a layer of their own, but it ends with the first write that fails, and what the
+endpoint sent before it closed stays encrypted in the socket. This layer can still decrypt those bytes.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
     """The protocol of a socket's transport, and the transport of an HTTP connection.
 
     ``above`` is called as a transport calls its protocol, from the end of the handshake on. Only an end that
-    the other side announced is passed on as one in order: anyone on the line can cut a connection.
+    the other side announced is passed on as a regular one: anyone on the line can cut a connection.
 
     Args:
-        context: what is trusted.
+        context: with the trusted authorities.
         host: the name that the certificate must have.
-        above: the protocol that is sent and receives plain bytes.
+        above: the protocol that sends and receives plain bytes.
     """
 
     def __init__(self, context: ssl.SSLContext, host: str, above: asyncio.Protocol) -> None:
@@ -52,7 +52,7 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
     # What the connection above calls
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Encrypt ``data`` and hand it to the socket's transport."""
+        """Encrypt ``data`` and pass it to the socket's transport."""
         if self._unencrypted:
             self._unencrypted += data
         else:
@@ -60,29 +60,29 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
         self._flush()
 
     def get_write_buffer_size(self) -> int:
-        """Return the bytes that the socket has not taken yet."""
+        """Return the number of bytes that the socket has not accepted yet."""
         return len(self._unencrypted) + (self._socket.get_write_buffer_size() if self._socket else 0)
 
     def is_closing(self) -> bool:
-        """Return whether nothing can be sent any more."""
+        """Return whether nothing more can be sent."""
         return self._ended or self._socket is None or self._socket.is_closing()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Have what is decrypted from now on go to another protocol."""
+        """Pass decrypted bytes to another protocol from now on."""
         self._above = cast("asyncio.Protocol | BodyReceiver", protocol)
 
     def pause_reading(self) -> None:
-        """Do nothing: what is decrypted goes to the protocol that is set at that moment."""
+        """Do nothing: decrypted bytes go to the protocol that is set at that moment."""
 
     def resume_reading(self) -> None:
         """Do nothing, see :meth:`pause_reading`."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what the socket's transport knows."""
+        """Return the information of the socket's transport."""
         return self._socket.get_extra_info(name, default) if self._socket else default
 
     def abort(self) -> None:
-        """Close now, whatever is under way."""
+        """Close at once, whatever is in flight."""
         self._ended = True
         self._handshake.cancel()
         if self._socket is not None:
@@ -96,12 +96,12 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
         self._receive()
 
     def data_received(self, data: bytes) -> None:
-        """Decrypt ``data``; also called with what was left in a socket that its transport gave up."""
+        """Decrypt ``data``; also called with the rest in a socket that its transport has given up."""
         self._incoming.write(data)
         self._receive()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed, or about to be."""
+        """Note that the socket is closed, or about to be."""
         if not self._handshake.done():
             self._handshake.set_exception(exc or ConnectionResetError("closed in the handshake"))
         if self._established:
@@ -110,17 +110,17 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
         self._socket = None
 
     def pause_writing(self) -> None:
-        """The socket takes bytes more slowly than they come."""
+        """Note that the socket accepts bytes more slowly than they are written."""
         if self._established:
             self._above.pause_writing()
 
     def resume_writing(self) -> None:
-        """It took them."""
+        """Note that more bytes can be written."""
         if self._established:
             self._above.resume_writing()
 
     def _receive(self) -> None:
-        """Go on with the handshake, then hand over all that can be decrypted."""
+        """Continue the handshake, then pass on all bytes that can be decrypted."""
         try:
             if not self._established:
                 self._tls.do_handshake()
@@ -139,7 +139,7 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
         self._flush()
 
     def _decrypt(self, above: asyncio.Protocol | BodyReceiver) -> int:
-        """Hand over what can be decrypted at once; return how many bytes."""
+        """Pass on what can be decrypted at once; return how many bytes."""
         if isinstance(above, BodyReceiver):
             buffer = above.get_buffer(_READ)
             size: int = cast(Any, self._tls.read)(len(buffer), buffer)  # typeshed has it return bytes
@@ -157,7 +157,7 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
         self._above.connection_made(self)
 
     def _encrypt(self, data: memoryview[Any]) -> None:
-        """Encrypt ``data``; the rest waits while the other side must say something first."""
+        """Encrypt ``data``; the rest waits while the other side must send something first."""
         try:
             while data:
                 data = data[self._tls.write(data) :]
@@ -176,7 +176,7 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
             self._socket.close()
 
     def _fail(self, error: ssl.SSLError) -> None:
-        """End after a fault of the protocol; the other side gets the alert that says so."""
+        """End after a protocol error; the other side gets an alert."""
         self._failure = error
         self._flush()
         if not self._handshake.done():

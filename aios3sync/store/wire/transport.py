@@ -32,7 +32,7 @@ _MULTI_REGION: Final = (".mrap", ".mrap.alias")
 
 
 class BucketRoute(NamedTuple):
-    """The present route to one bucket: its address, the signer of request heads, the connections."""
+    """The current route to one bucket: its address, the signer of request heads, the connections."""
 
     address: BucketAddress
     heads: HeadWriter
@@ -43,10 +43,10 @@ class WireTransport:
     """Connections, credentials and clock of one source; opened by :meth:`open_source`.
 
     Attributes:
-        credentials: those that requests are signed with now.
-        renew_at: when they have to be asked for again, on the monotonic clock.
-        skew: seconds that the endpoint's clock is ahead of ours, 0 until it complains.
-        observer: takes each request that has ended, ``None`` for nobody.
+        credentials: the current ones, with which requests are signed.
+        renew_at: when they have to be requested again, on the monotonic clock.
+        skew: seconds that the endpoint's clock is ahead of ours; 0 until it refuses a request for that.
+        observer: takes each request that has ended; ``None`` for no observer.
     """
 
     observer: Observer | None = None
@@ -68,7 +68,7 @@ class WireTransport:
 
         Raises:
             WireUnavailableError: the requests of this client need the client itself.
-            CredentialsError: there are none, or they cannot be had.
+            CredentialsError: there are none, or they cannot be obtained.
         """
         # Loaded here: it loads aioboto3, which other sources do without.
         from aios3sync.store.wire.boto_config import ClientSource
@@ -81,7 +81,7 @@ class WireTransport:
 
         Raises:
             WireUnavailableError: the certificate authorities cannot be read.
-            CredentialsError: there are no credentials, or they cannot be had.
+            CredentialsError: there are no credentials, or they cannot be obtained.
         """
         transport = cls(source, options)
         if source.renewal is not None:
@@ -96,11 +96,11 @@ class WireTransport:
 
     @property
     def limits(self) -> Limits:
-        """Bounds of connections."""
+        """The limits of connections."""
         return self._limits
 
     def authorities(self) -> TrustedAuthorities:
-        """Return the trusted authorities. Blocks: it looks for them."""
+        """Return the trusted authorities. Blocks: files are read."""
         from aios3sync.store.wire.tls import authorities_of
 
         return authorities_of(self._source.verify)
@@ -111,11 +111,11 @@ class WireTransport:
             await pool.aclose()
 
     def expire(self) -> None:
-        """Have the next request ask for the credentials again: they were replaced."""
+        """Make the next request obtain the credentials again: they were replaced."""
         self.renew_at = 0.0
 
     async def renew(self, operation: str, bucket: str, key: str | None = None) -> None:
-        """Ask the source of credentials again; it refreshes what is about to expire.
+        """Obtain the credentials from their source again; it refreshes those that are about to expire.
 
         Raises:
             CredentialsError: they expired, and there are no others.
@@ -127,10 +127,10 @@ class WireTransport:
         self.renew_at = time.monotonic() + _CREDENTIALS_LAST
 
     async def route_to(self, bucket: str) -> BucketRoute:
-        """Return how ``bucket`` is reached; its address is resolved once.
+        """Return the route to ``bucket``; its address is resolved once.
 
         Raises:
-            WireUnavailableError: the bucket is of a kind that needs more than a signature.
+            WireUnavailableError: the bucket is of a type that needs more than a signature.
         """
         if is_directory_bucket(bucket):
             raise WireUnavailableError("an S3 Express bucket")
@@ -147,7 +147,7 @@ class WireTransport:
         return self.route(found)
 
     def route(self, address: BucketAddress) -> BucketRoute:
-        """Return the route to an address, with the present credentials."""
+        """Return the route to an address, with the current credentials."""
         signer = Signer(self.credentials, address.region, address.service)
         heads = HeadWriter(signer, address.authority, address.root, self._source.user_agent)
         origin = Origin(address.host, address.port, self._tls if address.secure else None)

@@ -1,4 +1,4 @@
-"""The XML that requests carry: the keys of DeleteObjects, the parts of CompleteMultipartUpload; pure."""
+"""Writes XML bodies of requests: the keys of DeleteObjects, the parts of CompleteMultipartUpload; pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ESCAPES: Final = str.maketrans(
 
 
 def delete_body(items: Iterable[DeleteItem]) -> bytes:
-    """Return the body of DeleteObjects, which answers with errors alone."""
+    """Return the body of DeleteObjects, which requests that only errors are returned."""
     return _encoded(f"<Delete {_NAMESPACE}>{''.join(map(_deleted, items))}<Quiet>true</Quiet></Delete>")
 
 
@@ -30,7 +30,7 @@ def complete_body(parts: Iterable[ListedPart], algorithm: str) -> bytes:
 
     Args:
         parts: in the order of the object.
-        algorithm: of the checksums that the parts were sent with; empty names none.
+        algorithm: of the checksums that the parts were sent with; empty for none.
     """
     member = checksum_member(algorithm) if algorithm else ""
     listed = "".join(_part(part, member) for part in parts)

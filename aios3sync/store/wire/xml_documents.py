@@ -1,4 +1,4 @@
-"""XML documents of answers: parsed without entities, their elements by name in whatever namespace; pure."""
+"""Parses XML documents of responses: without entities, elements by name in any namespace; pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ("children", "document", "local_name", "named", "result", "root")
 
 
 def document(body: bytes | str, name: str) -> Element:
-    """Return the root of a document, if it is called ``name``.
+    """Return the root of a document, which must be called ``name``.
 
     Raises:
-        InvalidAnswerError: it is another document, or none.
+        InvalidAnswerError: it is another document, or no XML.
     """
     element = root(body)
     if local_name(element) != name:
@@ -23,12 +23,12 @@ def document(body: bytes | str, name: str) -> Element:
 
 
 def result(body: bytes, name: str, member: str) -> Element:
-    """Return the root of a document that is called ``name``, or has a ``member``.
+    """Return the root of a document, which must be called ``name`` or have a ``member``.
 
-    Servers call some documents otherwise (``ListBucketVersionsResult``), which no client minds.
+    Some servers use other names (``ListBucketVersionsResult``), which clients accept.
 
     Raises:
-        InvalidAnswerError: it is another document, or none.
+        InvalidAnswerError: it is another document, or no XML.
     """
     element = root(body)
     if local_name(element) != name and next(named(element, member), None) is None:
@@ -39,8 +39,8 @@ def result(body: bytes, name: str, member: str) -> Element:
 def root(body: bytes | str) -> Element:
     """Return the root of a document.
 
-    The encoding is fixed, whatever the document claims: so a document type, which is where entities are
-    declared, cannot hide from the search for it.
+    The encoding is fixed, whatever the document claims: so a document type, in which entities are declared,
+    cannot hide from the search for it.
 
     Raises:
         InvalidAnswerError: it is no XML.
@@ -70,5 +70,5 @@ def children(element: Element) -> dict[str, str]:
 
 
 def named(element: Element, name: str) -> Iterator[Element]:
-    """Return the direct children of one name, in whatever namespace."""
+    """Return the direct children of one name, in any namespace."""
     return (child for child in element if local_name(child) == name)

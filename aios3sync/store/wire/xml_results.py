@@ -1,7 +1,7 @@
-"""The XML answers of the verbs that are no listing of objects, as values of the store protocol; pure.
+"""Converts XML responses, except listings of objects, to values of the store protocol; pure.
 
-What an answer must have and has not makes it no answer of S3: a page of a proxy must not pass for a success,
-nor half of a list for all of it.
+A response without a required element is not accepted: the page of a proxy must not pass as a success, nor
+half of a list as all of it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _plain_etag: Final = re.compile(rb"<ETag>(?:\"|&quot;|&#34;)([A-Za-z0-9-]+)(?:\"
 
 
 class UploadsPage(NamedTuple):
-    """One page of ListMultipartUploads; ``markers`` are those of the next one, ``None`` at the end."""
+    """One page of ListMultipartUploads; ``markers`` are those of the next page, ``None`` at the end."""
 
     uploads: list[ListedUpload]
     markers: tuple[str, str] | None
@@ -120,8 +120,8 @@ def versioning_status(answer: HttpResponse) -> str:
     """Return ``Enabled``, ``Suspended`` or nothing.
 
     Raises:
-        InvalidAnswerError: it is no answer about versioning. Some servers call theirs
-            GetBucketVersioningResponse, and that of a bucket which never had versions has only its name.
+        InvalidAnswerError: it is no response about versioning. Some servers call it
+            GetBucketVersioningResponse; for a bucket that never had versions it is empty.
     """
     element = root(answer.body)
     if "Versioning" not in local_name(element):
@@ -130,7 +130,7 @@ def versioning_status(answer: HttpResponse) -> str:
 
 
 def delete_errors(answer: HttpResponse) -> list[DeleteError]:
-    """Return the errors of a DeleteObjects answer."""
+    """Return the errors of a DeleteObjects response."""
     if not answer.body and b"html" not in answer.headers.get(b"content-type", b""):
         return []  # quiet mode, and no errors
     errors = map(children, named(document(answer.body, "DeleteResult"), "Error"))
@@ -138,13 +138,13 @@ def delete_errors(answer: HttpResponse) -> list[DeleteError]:
 
 
 def parts_page(answer: HttpResponse, marker: int) -> PartsPage:
-    """Return one page of parts, which answers a request with ``marker``.
+    """Return one page of parts, the response to a request with ``marker``.
 
-    Some servers never say whether there are more, because they list all: to miss a part would mean to send
-    it again, and no more.
+    Some servers never say whether there are more, because they list all: a missed part would only be sent
+    again.
 
     Raises:
-        InvalidAnswerError: it is no page, or does not lead on.
+        InvalidAnswerError: it is no page, or does not lead to the next one.
     """
     element = result(answer.body, "ListPartsResult", "IsTruncated")
     parts = [_part(children(part)) for part in named(element, "Part")]
@@ -168,7 +168,7 @@ def uploads_page(answer: HttpResponse) -> UploadsPage:
     """Return one page of unfinished uploads.
 
     Raises:
-        InvalidAnswerError: it is no page, or does not lead on.
+        InvalidAnswerError: it is no page, or does not lead to the next one.
     """
     element = result(answer.body, "ListMultipartUploadsResult", "IsTruncated")
     facts = children(element)
@@ -186,10 +186,10 @@ def uploads_page(answer: HttpResponse) -> UploadsPage:
 
 
 def version_page(answer: HttpResponse, token: tuple[str, str] | None) -> VersionPage:
-    """Return one page of versions and delete markers, which answers a request with ``token``.
+    """Return one page of versions and delete markers, the response to a request with ``token``.
 
     Raises:
-        InvalidAnswerError: it is no page, or does not lead on.
+        InvalidAnswerError: it is no page, or does not lead to the next one.
     """
     element = result(answer.body, "ListVersionsResult", "IsTruncated")
     facts = children(element)
@@ -262,7 +262,7 @@ def _marker(facts: Mapping[str, str], name: str, encoded: bool) -> str:
 
 
 def _time(facts: Mapping[str, str], name: str) -> float:
-    """Seconds since the epoch, 0 where there is no time."""
+    """Return seconds since the epoch; 0 where there is no time."""
     text = facts.get(name, "").strip()
     try:
         return timestamp(text, {}) if text else 0.0

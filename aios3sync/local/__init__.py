@@ -1,1 +1,1 @@
-"""The local filesystem: the only part of the engine that looks at files and reads them."""
+"""The local filesystem: only this part of the engine checks, reads and writes files."""

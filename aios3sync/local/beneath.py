@@ -1,9 +1,9 @@
 """Opens a file below the source without following a symbolic link that the options do not allow.
 
 A walk checks links, but a path that it checked may have become a link when the file is read. Here every
-directory on the way is opened from the one above it, by its bare name and never through a link (openat(2),
-O_NOFOLLOW); a link that is met is followed by hand, if the options allow it. It needs the standard library
-alone, so that upload processes start quickly.
+directory of the path is opened from the one above it, by its bare name and never through a link (openat(2),
+O_NOFOLLOW); links are followed step by step, if the options allow it. Only the standard library is imported,
+so that upload processes start quickly.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ __all__ = ("open_beneath",)
 
 _DIRECTORY: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 _LINK_ERRORS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
-"""Errors of opening a link with O_NOFOLLOW: Linux, Linux for a directory, FreeBSD."""
+"""Errors of opening a link with O_NOFOLLOW: on Linux, on Linux for a directory, on FreeBSD."""
 _MOST_LINKS: Final = 40
-"""Links on one way, as many as Linux follows (path_resolution(7))."""
+"""Links in one path, as many as Linux follows (path_resolution(7))."""
 
 
 class _LinkMetError(Exception):
@@ -39,7 +39,7 @@ def open_beneath(root: str, key: str, flags: int, *, inside: bool) -> int:
         inside: follow links that stay below the root; else follow none.
 
     Raises:
-        OSError: it cannot be opened, or a link is on the way that must not be followed.
+        OSError: it cannot be opened, or its path contains a link that must not be followed.
     """
     try:
         return _opened(root, key.split("/"), flags, inside=inside)
@@ -88,7 +88,7 @@ def _is_link(name: str, directory: int) -> bool:
 
 
 def _inside(root: str, parts: list[str]) -> list[str]:
-    """Return the parts of the path that a link leads to; they are opened again, for they may have changed."""
+    """Return the parts of the path that a link leads to; they are opened again, as they may have changed."""
     real_root = os.path.realpath(root)
     path = "/".join([real_root, *parts])
     os.stat(path)  # a loop of links, or a way through a file, leads somewhere by its text alone

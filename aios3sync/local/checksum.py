@@ -1,7 +1,7 @@
-"""Computes the checksums that S3 keeps (``x-amz-checksum-*``) of bytes and of open files.
+"""Computes the checksums that S3 stores (``x-amz-checksum-*``), for bytes and open files.
 
 The standard library has neither CRC32C nor CRC64NVME, and a table in Python is slower than any network: they
-need the package anycrc (``pip install anycrc``), or awscrt where that is there already.
+need the package anycrc (``pip install anycrc``), or awscrt where that is installed.
 """
 
 from __future__ import annotations
@@ -96,11 +96,11 @@ class _PartsHasher:
 
 
 def object_hasher(checksum: ObjectChecksum, part_size: int) -> Hasher:
-    """Return what computes the checksum of an object from its bytes.
+    """Return the object that computes the checksum of an object from its bytes.
 
     Args:
         checksum: of the object: its algorithm, and whether it is of parts.
-        part_size: bytes of each part but the last, where it is.
+        part_size: bytes of each part but the last, for a checksum of parts.
     """
     algorithm = checksum.algorithm
     return _PartsHasher(algorithm, part_size) if checksum.parts else hasher_of(algorithm)
@@ -116,7 +116,7 @@ def chunk_checksum(chunks: Iterable[Data], checksum: ObjectChecksum, part_size: 
 
 @cache
 def find_crc(algorithm: str) -> _Crc | None:
-    """Return the function of a package; ``None`` where neither is installed."""
+    """Return the CRC function of a package; ``None`` where neither is installed."""
     try:
         calculate = importlib.import_module("anycrc").Model(_MODELS[algorithm]).calc
     except ImportError:

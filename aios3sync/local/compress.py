@@ -1,4 +1,4 @@
-"""One deterministic gzip member: equal content makes equal bytes, whenever and wherever it is compressed."""
+"""Writes one deterministic gzip member: equal content gives equal bytes, at any time and on any machine."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def compress_file(
     """Compress a file into ``copy``; return the digest of the file, and the MD5 and the size of the copy.
 
     Args:
-        place: where the file is.
+        place: of the file.
         key: its name in errors and in the digest.
         copy: a temporary file, empty.
-        stop: set to make it give up between two chunks.
+        stop: ends it between two chunks when it is set.
         by_mtime: see :func:`~aios3sync.local.digest.is_settled`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Hashes files; opens them for reading and does nothing else to them.
+"""Hashes files, which are only opened for reading.
 
 A file is opened once, and its stat is taken before and after the reading: a file that changed while it was
 read raises :class:`ChangedError` (C1), a short read as well (C18).
@@ -76,9 +76,9 @@ class SmallFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """The digest of a file that stays on disk, and those of its parts for some part sizes.
+    """The digest of a file on disk, and those of its parts for some part sizes.
 
-    ``sha256`` is empty where it was not asked for.
+    ``sha256`` is empty where it was not requested.
     """
 
     entry: SourceEntry
@@ -97,7 +97,7 @@ def is_settled(entry: SourceEntry, started_ns: int, *, by_mtime: bool = False) -
     """Return whether the stat of a file can be trusted later: the racy-clean rule of git.
 
     The file's ctime must be at least 2 s older than the start of its hashing. ``by_mtime`` uses the mtime,
-    where the ctime is not part of the stat. A time in the future is never settled.
+    where the ctime is not part of the stat. A file with a time in the future is never settled.
     (https://git-scm.com/docs/racy-git)
     """
     changed = entry.mtime_ns if by_mtime else entry.ctime_ns
@@ -111,7 +111,7 @@ def entry_of(key: str, result: os.stat_result) -> SourceEntry:
 
 @contextmanager
 def open_regular(place: Place) -> Iterator[int]:
-    """Yield a descriptor for reading; never blocks on a FIFO that took the place of a file.
+    """Yield a descriptor for reading; never blocks on a FIFO that has replaced a file.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
@@ -144,7 +144,7 @@ def small_file(path: str, key: str, result: FileRead, *, by_mtime: bool = False)
     Raises:
         OSError: it cannot be read.
         ChangedError: it changed at every attempt.
-        Exception: any other error of its reading.
+        Exception: any other error of reading it.
     """
     if result is None:
         raise ChangedError(key)
@@ -169,9 +169,9 @@ def digest_file(
     """Hash a file of any size in one pass, in chunks. Blocks: call it through :func:`in_thread`.
 
     Args:
-        place: where it is.
+        place: of the file.
         key: its name in errors and in the entry.
-        stop: set to make it give up between two chunks.
+        stop: ends it between two chunks when it is set.
         part_sizes: also hash the parts of each of these sizes (bytes), in a second thread.
         by_mtime: see :func:`is_settled`.
         sha256: compute its SHA-256 as well, in the second thread.
@@ -201,7 +201,7 @@ def digest_file(
 
 
 def _digest_at_once(place: Place, key: str, *, by_mtime: bool, sha256: bool) -> FileDigest | None:
-    """Hash a small file in one read; return ``None`` for a larger one, and where it changed meanwhile.
+    """Hash a small file in one read; return ``None`` for a larger one, or if it changed meanwhile.
 
     Raises:
         OSError: it cannot be read.
@@ -266,12 +266,12 @@ class _Updatable(Protocol):
 class _Digests:
     """The MD5 of a file, and those of its parts for some part sizes.
 
-    Up to its end the first part has the digest of the file, so it is not hashed a second time: what is fed to
-    a PartDigests begins with the second part.
+    Up to the end of the first part, its digest is that of the file, so it is not hashed twice: a PartDigests
+    begins with the second part.
 
     Attributes:
-        whole: of all bytes so far.
-        size: how many those are.
+        whole: digest of all bytes so far.
+        size: number of bytes so far.
     """
 
     def __init__(self, part_sizes: Sequence[int], *, sha256: bool) -> None:
@@ -285,12 +285,12 @@ class _Digests:
         return min((part.size - self.size for part in self._parts if part.size > self.size), default=CHUNK)
 
     def of_second_thread(self) -> list[_Updatable]:
-        """Return the other digests that the next chunk belongs to, but for those of first parts."""
+        """Return the other digests for the next chunk, except those of first parts."""
         parts: list[_Updatable] = [part for part in self._parts if part.size <= self.size]
         return parts if self._sha256 is None else [*parts, self._sha256]
 
     def sha256(self) -> str:
-        """Return the SHA-256 of all bytes; empty where it was not asked for."""
+        """Return the SHA-256 of all bytes; empty where it was not requested."""
         return "" if self._sha256 is None else self._sha256.hexdigest()
 
     def update(self, chunk: memoryview) -> None:

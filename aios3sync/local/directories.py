@@ -1,7 +1,7 @@
-"""Opens the directories of a tree one below the other, never through a symbolic link, and makes missing ones.
+"""Opens the directories of a tree one below another, never through a symbolic link, and makes missing ones.
 
-What is written by the descriptor of a directory lands in that directory, whatever its path leads to
-meanwhile: a directory that is replaced by a link leads nothing out of the tree (openat(2), O_NOFOLLOW).
+A file that is written by the descriptor of a directory is written to that directory, whatever its path leads
+to meanwhile: even if a directory is replaced by a link, no file leaves the tree (openat(2), O_NOFOLLOW).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ("Directories",)
 
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT: Final = 64
-"""Open directories of one batch; more of them are closed and opened again."""
+"""Open directories of one batch; further ones are closed and opened again."""
 
 
 class Directories:
@@ -40,17 +40,17 @@ class Directories:
         self.close()
 
     def close(self) -> None:
-        """Close what is open; idempotent."""
+        """Close all open directories; idempotent."""
         while self._opened:
             os.close(self._opened.popitem()[1])
 
     def parent(self, path: str) -> tuple[int, str]:
         """Return the descriptor of the directory that a path lies in, and the name of the path there.
 
-        The descriptor is good until the next call.
+        The descriptor is valid until the next call.
 
         Raises:
-            OSError: a directory on the way is a link or a file, or is missing and not to be made.
+            OSError: a directory of the path is a link or a file, or is missing and must not be made.
         """
         directory, _, name = path.rpartition("/")
         _refuse_steps(name, path)
@@ -90,19 +90,19 @@ class Directories:
 
 
 def _refuse_steps(name: str, path: str) -> None:
-    """Refuse parts of a path that are no names, above all the one that leads out of the tree.
+    """Refuse parts of a path that are not names, above all ``..``, which leads out of the tree.
 
-    Keys that have them are skipped long before; nothing is written on the word of that alone.
+    Keys that have them are skipped long before; but writing does not rely on that.
 
     Raises:
-        OSError: it is such a part.
+        OSError: the part is not a name.
     """
     if name in (".", ".."):
         raise OSError(errno.EINVAL, "it has a part that is no name of a file", path)
 
 
 def _explained(error: OSError, path: str, parent: int, name: str) -> OSError:
-    """Return an error that says what is in the way of a directory."""
+    """Return an error that says why the directory cannot be made or opened."""
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
         try:
             os.readlink(name, dir_fd=parent)

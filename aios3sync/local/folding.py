@@ -1,4 +1,4 @@
-"""Finds out whether a filesystem takes names that differ by case or by Unicode form for the same."""
+"""Finds out whether a filesystem treats names as equal that differ by case or by Unicode form."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 
 
 class Folding(NamedTuple):
-    """What a filesystem folds: upper and lower ``case``, the normal ``form`` of Unicode."""
+    """Whether a filesystem ignores the ``case`` of names, and the normal ``form`` of Unicode."""
 
     case: bool = False
     form: bool = False
 
 
 def folding_of(path: str) -> Folding:
-    """Return what the filesystem of a directory folds, found out with files that are removed at once. Blocks.
+    """Return the folding of a directory's filesystem, by a test with files that are removed at once. Blocks.
 
     Where no file can be made, nothing is folded: nothing will be written there either.
     """
@@ -46,7 +46,7 @@ def _folding(directory: int) -> Folding:
 
 
 def _is_found(directory: int, name: str, other: str) -> bool:
-    """Return whether a file that is made by one name is there by another."""
+    """Return whether a file that is made under one name exists under another."""
     os.close(os.open(name, _CREATE, 0o600, dir_fd=directory))
     try:
         os.stat(other, dir_fd=directory, follow_symlinks=False)

@@ -1,7 +1,7 @@
-"""Finds mount points, and notices a mount that was there before and is missing now.
+"""Finds mount points, and detects mounts that are missing now.
 
-The device of a directory alone does not show a mount: a bind mount has that of the file system that it shows.
-So the mount points are read from ``/proc``.
+The device of a directory alone does not show a mount: a bind mount has the device of its file system. So the
+mount points are read from ``/proc``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _MOUNT_POINT = 4
 
 
 class DirectoryIdentity(NamedTuple):
-    """What identifies a directory, whatever path leads to it.
+    """The identity of a directory, whatever path leads to it.
 
     Attributes:
         device, inode: of its stat.
         real: its path without symbolic links.
-        mount: the mount point that it is at or below, empty where the system does not say.
+        mount: the mount point at or above it; empty where the system does not say.
     """
 
     device: int
@@ -34,16 +34,16 @@ class DirectoryIdentity(NamedTuple):
     mount: str
 
     def is_apart(self, above: DirectoryIdentity) -> bool:
-        """Return whether it is on another mount than the directory that it is reached from."""
+        """Return whether it is on another mount than the directory from which it is reached."""
         return self.device != above.device or self.mount != above.mount
 
 
 class MountTracker:
-    """Notes the mounts that one walk meets. Blocks when it is made: it reads the mount points.
+    """Notes the mounts that one walk meets. Its creation blocks: it reads the mount points.
 
     Args:
-        known: directories (ending in ``/``) that were mount points when the source was walked before.
-        mounts: receives those that are mounts now, and the known ones that are missing.
+        known: directories (ending in ``/``) that were mount points in an earlier walk.
+        mounts: receives the current mounts, and the known ones that are missing.
     """
 
     def __init__(self, known: frozenset[str], mounts: set[str]) -> None:
@@ -57,7 +57,7 @@ class MountTracker:
         return DirectoryIdentity(found.st_dev, found.st_ino, real, mount_of(real, self._points))
 
     def is_missing(self, key: str, at: DirectoryIdentity, above: DirectoryIdentity) -> bool:
-        """Return whether a directory was a mount point before and is none now; note it if it is one."""
+        """Return whether a directory was a mount point before but is none now; note it if it is one."""
         if at.is_apart(above):
             self._mounts.add(key)
             self._met[key] = at
@@ -65,14 +65,15 @@ class MountTracker:
         return key in self._known
 
     def miss(self, key: str) -> None:
-        """Note a mount that is missing.
+        """Note a missing mount.
 
-        It stays among the mounts, or one run without it would make the next one delete what is below.
+        It stays among the mounts: otherwise, after one run without it, the next run would delete what is
+        below.
         """
         self._mounts.add(key)
 
     def went_away(self, path_of: Callable[[str], str]) -> Iterator[str]:
-        """Yield the mounts that the walk met and that are not there any more. Blocks."""
+        """Yield the mounts that the walk has met and that no longer exist. Blocks."""
         points = mount_points()
         for key, at in sorted(self._met.items()):
             with suppress(OSError):
@@ -96,14 +97,14 @@ def mount_points() -> frozenset[str]:
 
 
 def _unescaped(path: bytes) -> bytes:
-    """Return a path of mountinfo, in which white space and backslashes are three octal digits."""
+    """Return a path of mountinfo, in which white space and backslashes are written as three octal digits."""
     if b"\\" not in path:
         return path
     return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), path)
 
 
 def mount_of(path: str, points: frozenset[str]) -> str:
-    """Return the mount point that an absolute real path is at or below; empty where none is known."""
+    """Return the mount point at or above an absolute real path; empty where none is known."""
     while path not in points:
         above = os.path.dirname(path)
         if above == path:

@@ -29,7 +29,7 @@ class OpenFile:
         return entry_of(self._key, os.fstat(self._descriptor))
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill the whole buffer with the bytes from an offset on.
+        """Fill the whole buffer with the bytes from an offset.
 
         Raises:
             OSError: it cannot be read.

@@ -1,8 +1,8 @@
 """PartFile: one large file that is written in ranges, in any order, and continued by a later run.
 
 The ranges that are written are noted in a journal next to the temporary file, bound to the ETag of the
-object. The journal says only what need not be read again: whether the bytes are right is decided when the
-whole file is verified.
+object. The journal only says which ranges need not be fetched again: the bytes are checked when the whole
+file is verified.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK: Final = 64 * 1024
 _ZEROS: Final = bytes(_BLOCK)
 _GLANCE: Final = 16
-"""Bytes at the start of a block that are looked at first: hardly any other block is zero there."""
+"""Bytes at the start of a block that are checked first: they are zero in hardly any other block."""
 _ATTEMPTS: Final = 10
-"""Then a file of another name is made: the name leads to another file each time."""
+"""Attempts after which a file of another name is made, if the name leads to another file each time."""
 
 
 class PartFile:
     """A file that is being downloaded. All methods block; :meth:`write` may be called by several threads.
 
-    Invariant: a range is in the journal only after its bytes were handed to the system. A process that is
-    killed loses at most ranges that will be read again. After a power failure ranges may be missing although
-    they are noted; the verification of the whole finds it, and :meth:`restart` begins anew.
+    Invariant: a range is in the journal only after its bytes were handed to the system. If the process is
+    killed, at most some ranges are fetched again. After a power failure noted ranges may be missing; the
+    verification of the whole detects that, and :meth:`restart` begins anew.
 
     Attributes:
-        finished: the starts of the ranges that are written.
+        finished: the starts of the written ranges.
     """
 
     def __init__(self, writer: TreeWriter, key: str, path: str, descriptor: int, journal: int) -> None:
@@ -65,7 +65,7 @@ class PartFile:
             range_size: bytes of one range, the last one excepted.
 
         Raises:
-            OSError: it cannot be created, or the disk has no room for it.
+            OSError: it cannot be created, or the disk has no space for it.
         """
         facts = json.dumps({"key": key, "size": size, "etag": etag, "range": range_size})
         name = f"{TEMPORARY_PREFIX}{hashlib.sha256(facts.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
@@ -102,7 +102,7 @@ class PartFile:
         os.write(self._journal, f"{facts}\n".encode())
 
     def restart(self) -> None:
-        """Forget all ranges: the file as a whole proved to be wrong."""
+        """Forget all ranges: the file as a whole is wrong."""
         size = os.fstat(self._descriptor).st_size
         first = _read_all(self._journal).split(b"\n", 1)[0]
         os.ftruncate(self._journal, 0)
@@ -114,11 +114,11 @@ class PartFile:
     def write(self, start: int, body: bytes | memoryview) -> None:
         """Write one range and note it. Blocks of zeros stay holes.
 
-        Threads take turns: the system lets one of them write to a file at a time, and those that wait in
-        there burn the processor, which others need for digests.
+        Threads take turns: the system lets only one of them write to a file at a time, and threads that wait
+        inside the call use processor time that others need for digests.
 
         Args:
-            start: where the range is.
+            start: of the range.
             body: its bytes.
 
         Raises:
@@ -132,15 +132,15 @@ class PartFile:
         self.finished.add(start)
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
-        """Read bytes back, to verify them; return how many."""
+        """Read bytes back for verification; return how many."""
         return os.preadv(self._descriptor, [buffer], offset)
 
     def commit(self, mtime_ns: int, replaces: SourceEntry | None) -> SourceEntry:
-        """Give the file its name, and return it as it is now.
+        """Give the file its name, and return its entry.
 
         Raises:
-            ChangedHereError: what is in its place is not ``replaces``.
-            OSError: it cannot be renamed, or not be written to the disk.
+            ChangedHereError: the file in its place is not ``replaces``.
+            OSError: it cannot be renamed, or cannot be written to the disk.
         """
         set_mtime(self._descriptor, mtime_ns)
         if self._writer.fsync:
@@ -155,10 +155,10 @@ class PartFile:
     def commit_other(
         self, content: Iterable[bytes], mtime_ns: int, replaces: SourceEntry | None
     ) -> SourceEntry:
-        """Write what was made of these bytes, such as what they are decompressed, and give that the name.
+        """Write what was made from these bytes, such as their decompressed content, and give it the name.
 
         Raises:
-            ChangedHereError: what is in its place is not ``replaces``.
+            ChangedHereError: the file in its place is not ``replaces``.
             OSError: the disk is full, or another error.
         """
         writer = self._writer
@@ -186,7 +186,7 @@ class PartFile:
                 self._writer.discard(directories, f"{self._path}{suffix}")
 
     def close(self) -> None:
-        """Close it; what is not committed stays for a later run. Idempotent."""
+        """Close it; an uncommitted file stays for a later run. Idempotent."""
         for descriptor in (self._descriptor, self._journal):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -194,11 +194,11 @@ class PartFile:
 
 
 def _claimed(parent: int, name: str) -> int:
-    """Open and lock the temporary file of this name, made if it is missing; -1 where another process has it.
+    """Open and lock the temporary file of this name, made if missing; -1 where another process has it.
 
-    Invariant: what is returned has this name and no other. The process that had it locked may have committed
-    it before the lock was free, or was killed between link(2) and unlink(2): what was opened is then the
-    finished file as well, perhaps changed since, and nothing may be written to it.
+    Invariant: the returned file has this name and no other. The process that had it locked may have committed
+    it before it released the lock, or may have been killed between link(2) and unlink(2): the opened file is
+    then also the finished file, perhaps changed since, and must not be written.
     """
     for _ in range(_ATTEMPTS):
         descriptor = os.open(name, _FLAGS, 0o666, dir_fd=parent)
@@ -217,7 +217,7 @@ def _claimed(parent: int, name: str) -> int:
 
 
 def _opened_journal(parent: int, name: str, part: int) -> int:
-    """Open the journal of a file; ``part``, the descriptor of the file, is closed where that fails."""
+    """Open the journal of a file; ``part``, the descriptor of the file, is closed if that fails."""
     try:
         return os.open(name, _FLAGS | os.O_APPEND, 0o600, dir_fd=parent)
     except OSError:
@@ -230,7 +230,7 @@ def _read_all(descriptor: int) -> bytes:
 
 
 def _not_zero(piece: memoryview) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of what is between the blocks of zeros."""
+    """Yield the bounds of the data between blocks of zeros."""
     first = 0
     for offset in range(0, len(piece), _BLOCK):
         if piece[offset : offset + _GLANCE] == _ZEROS[:_GLANCE]:

@@ -1,8 +1,8 @@
-"""Reads small files whole, each as it was at one moment; needs the standard library alone.
+"""Reads small files whole, each as it was at one moment; imports only the standard library.
 
 A file is opened once, and its stat is taken before and after the reading: a file that changed while it was
 read is read again (C1), after a short read as well (C18). Upload processes use this module and have to start
-quickly, so it imports nothing that takes long.
+quickly, so it imports nothing slow.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ __all__ = (
 )
 
 ATTEMPTS: Final = 3
-"""How often a file that changes while it is read is tried."""
+"""How often the reading of a file that changes meanwhile is tried."""
 READING: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Flags of opening a file: a FIFO that took its place does not block."""
+"""Flags of opening a file: a FIFO that has replaced it does not block."""
 
 _SLOW_FILE: Final = 0.002
-"""Seconds for opening and reading a small file, above which its storage is slow, such as a network."""
+"""Seconds for opening and reading a small file, above which its storage counts as slow, as on a network."""
 _COUNTS_BLOCKS: Final = hasattr(resource, "RUSAGE_THREAD")
 
 Place = str | tuple[str, str, bool]
 """Where a file is: its path; or the source, the key, and whether links that stay in the source are followed.
-A plain value, so that it crosses a pipe."""
+A plain value, which can be sent through a pipe."""
 WholeFile = tuple[bytes, bytes, str, int, int, int, int, int]
 """A file: bytes, MD5, SHA-256 in hexadecimal, size, mtime, ctime (ns), inode, start of the reading (ns)."""
 ReadFailure = tuple[int | None, str]
-"""Why a file could not be read: ``errno`` and text."""
+"""Why a file could not be read: ``errno`` and message."""
 FileRead = WholeFile | ReadFailure | Exception | None
-"""``None`` is a file that changed at every attempt, an exception is anything but a failed system call."""
+"""``None`` for a file that changed at every attempt; an exception for others than failed system calls."""
 ReadResult = FileRead | int
-"""A number is the size of a file that has become larger than its room."""
+"""A number is the size of a file that has outgrown its limit."""
 
 
 def place_of(root: str, key: str, symlinks: str) -> Place:
@@ -70,7 +70,7 @@ def open_place(place: Place) -> int:
     """Open a file for reading and return its descriptor; never blocks on a FIFO.
 
     Raises:
-        OSError: it cannot be opened, or a link is on the way that must not be followed.
+        OSError: it cannot be opened, or its path contains a link that must not be followed.
     """
     if isinstance(place, str):
         return os.open(place, READING)
@@ -82,11 +82,11 @@ def read_files(places: Sequence[Place], rooms: Sequence[int]) -> tuple[list[Read
     """Read files one after the other. Blocks.
 
     Args:
-        places: where they are.
+        places: of the files.
         rooms: bytes that each may have; a file that has become larger is not read.
 
     Returns:
-        A result for each file, and whether the storage was waited for.
+        A result for each file, and whether the reads waited for the storage.
     """
     began, blocks = time.monotonic(), _blocks_read()
     read = list(map(_read_one, places, rooms))
@@ -95,7 +95,7 @@ def read_files(places: Sequence[Place], rooms: Sequence[int]) -> tuple[list[Read
 
 
 def _blocks_read() -> int:
-    """Return how many blocks this thread read from devices; 0 on systems that do not count them."""
+    """Return how many blocks this thread has read from devices; 0 on systems that do not count them."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock if _COUNTS_BLOCKS else 0
 
 
@@ -134,12 +134,12 @@ def _read_whole(place: Place, room: int) -> WholeFile | int | None:
 
 
 def read_same(place: Place, stat_then: tuple[int, int, int, int]) -> tuple[bytes, int] | None:
-    """Return a file and when its reading began (ns), or ``None`` if it is not as it was at an earlier stat.
+    """Return a file and when its reading began (ns), or ``None`` if it has changed since an earlier stat.
 
     Args:
-        place: where it is.
-        stat_then: its size, mtime and ctime (ns) and inode. That stat is the one before, so one after the
-            reading is all that is needed to know that nothing moved in between.
+        place: of the file.
+        stat_then: its size, mtime and ctime (ns) and inode. That stat was taken before the reading, so one
+            after it is enough to know that nothing changed in between.
 
     Raises:
         OSError: it cannot be read.
@@ -156,7 +156,7 @@ def read_same(place: Place, stat_then: tuple[int, int, int, int]) -> tuple[bytes
 
 
 def refuse_irregular(found: os.stat_result, path: str) -> None:
-    """Raise OSError for what is no regular file."""
+    """Raise OSError unless it is a regular file."""
     if not stat.S_ISREG(found.st_mode):
         raise OSError(None, "is no longer a regular file", path)
 

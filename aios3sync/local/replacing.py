@@ -1,4 +1,4 @@
-"""Replaces a file by a whole one: a reader sees the old content or the new one, and never a part."""
+"""Replaces a file atomically: a reader sees the old content or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 @contextmanager
 def replacing(path: str) -> Iterator[IO[bytes]]:
-    """Give a file to write, which takes the name ``path`` at the end of the block; after an error it is gone.
+    """Yield a file to write, which gets the name ``path`` at the end of the block; an error removes it.
 
-    Until then it is called ``PATH.tmp-RANDOM``, in the same directory. It keeps the mode of the file that was
-    there; else it has that of new files. Its bytes are on the disk before it gets its name.
+    Until then it is called ``PATH.tmp-RANDOM``, in the same directory. It gets the mode of the file that it
+    replaces, else that of new files. Its bytes are on the disk before it gets its name.
 
     Raises:
-        OSError: it cannot be written, or take its name.
+        OSError: it cannot be written or renamed.
     """
     temporary = f"{path}.tmp-{secrets.token_hex(6)}"
     try:

@@ -1,4 +1,4 @@
-"""TreeRoot: what a run asks of a tree before it opens a file: its walk, and whether it is still the same."""
+"""TreeRoot: the parts of a tree that need no open file: its walk, and whether it is still the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ("TreeRoot",)
 
 _PAUSE_S: Final = 0.2
-"""How long a walk may keep its consumer waiting."""
+"""Seconds that a walk may keep its consumer waiting."""
 
 
 class TreeRoot:
@@ -28,12 +28,12 @@ class TreeRoot:
     Args:
         root: absolute path of the directory; a mere name where ``files`` are given.
         symlinks: ``follow``, ``skip`` or ``inside``, see :class:`~aios3sync.local.walk.Walk`.
-        on_bad_name: ``fail``, ``skip`` or ``escape``, see there.
-        files: keys and absolute paths that are the whole source, all of their links followed.
-        key_range: the keys that walks look for.
+        on_bad_name: ``fail``, ``skip`` or ``escape``; see there.
+        files: keys and absolute paths that are the whole source; all links are followed.
+        key_range: the keys to which walks are limited.
 
     Attributes:
-        is_absent: there was no such directory at :meth:`check`, and none was made since.
+        is_absent: whether there was no such directory at :meth:`check`, and none was made since.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class TreeRoot:
         self.is_absent = False
 
     async def check(self, *, may_be_absent: bool = False) -> None:
-        """Look at the root, and remember which directory it is; a list of files has none.
+        """Check the root, and remember its identity; a list of files has none.
 
         Raises:
-            SourceError: the root is missing and may not be, is not a directory, or cannot be read.
+            SourceError: the root is missing although it must exist, is not a directory, or cannot be read.
         """
         await in_thread(lambda: self.check_now(may_be_absent=may_be_absent))
 
@@ -79,12 +79,12 @@ class TreeRoot:
         return None if before is None else (before.st_dev, before.st_ino)
 
     def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> Walk:
-        """Return a walk over what the filters show.
+        """Return a walk over all visible files.
 
         Args:
             filters: what is visible.
             prefix: of the target, for the length of keys.
-            mounts: directories that were mount points in walks before.
+            mounts: directories that were mount points in earlier walks.
         """
         return Walk(
             self.root,
@@ -99,11 +99,11 @@ class TreeRoot:
         )
 
     def roots(self) -> tuple[str, ...]:
-        """Return the paths that the root has: as it was given, and without symbolic links."""
+        """Return the paths of the root: as it was given, and without symbolic links."""
         return self.root, os.path.realpath(self.root)
 
     def root_problem(self) -> str:
-        """Return why the root is not the one of :meth:`check` any more; empty if it is (P3)."""
+        """Return why the root is no longer the one of :meth:`check`; empty if it is (P3)."""
         before = self._root_stat
         if before is None:
             return ""
@@ -116,7 +116,7 @@ class TreeRoot:
         return ""
 
     def may_be_swapped(self, device: int) -> bool:
-        """Whether the root is on another device than it was on before; -1 where that is not known (P3)."""
+        """Whether the root is on another device than ``device``, which is -1 where that is not known (P3)."""
         return self.device is not None and device not in (-1, self.device)
 
     # Single files.
@@ -128,7 +128,7 @@ class TreeRoot:
         return f"{self.root}/{self._below(key)}"
 
     def place(self, key: str) -> Place:
-        """Return where the file of a key is, for its reading."""
+        """Return the place of the file of a key, for reading it."""
         if self._files is not None or self._symlinks == "follow":
             return self.path(key)
         from aios3sync.local.read import place_of
@@ -149,9 +149,9 @@ class TreeRoot:
         return read_same(self.place(entry.key), entry[1:])
 
     def is_unchanged(self, row: RecordedEntry) -> bool:
-        """Whether the file of a row is still what was sent (P8); one that is gone now counts as unchanged.
+        """Whether the file of a row is still what was sent (P8); a file that is gone counts as unchanged.
 
-        It was sent as it was; the next run finds that it is gone.
+        A file that is gone was sent as it was; the next run finds that it is missing.
         """
         try:
             now = os.stat(self.path(row.key))

@@ -1,4 +1,4 @@
-"""A private SQLite file for what could grow without bound during one run; it vanishes with its connection."""
+"""ScratchDatabase: a private SQLite file for data that may grow without bound during one run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PRIVATE: Final = ""
 
 
 class ScratchDatabase:
-    """One SQLite database that is made at its first use, lives in memory while it is small, and vanishes.
+    """A SQLite database, created at its first use, in memory while it is small, and deleted at the end.
 
     All work is done in threads, one transaction at a time.
 
     Args:
-        schema: the statements that make its tables.
+        schema: the statements that create its tables.
     """
 
     def __init__(self, schema: str) -> None:
@@ -56,7 +56,7 @@ class ScratchDatabase:
     def select(self, sql: str, parameters: Sequence[object]) -> list[Any]:
         """Return the rows of a query; none while the database has not been made. Blocks.
 
-        It needs no transaction, so work inside :meth:`transact` may call it.
+        This needs no transaction, so work inside :meth:`transact` may call it.
         """
         with self._lock:
             if self._connection is None:
@@ -67,7 +67,7 @@ class ScratchDatabase:
         """Yield the rows of a query for some names, of any number. Blocks.
 
         Args:
-            sql: has ``{}`` where the question marks for the names go: ``… WHERE name IN ({})``.
+            sql: has ``{}`` in place of the question marks for the names: ``… WHERE name IN ({})``.
             names: its parameters.
         """
         for start in range(0, len(names), _NAMES_A_QUERY):
@@ -85,7 +85,7 @@ class ScratchDatabase:
             await self.transact(work)
 
     async def close(self) -> None:
-        """Drop the database, after the work that a cancelled task may have left in its thread."""
+        """Drop the database, after waiting for work that a cancelled task may have left in its thread."""
         if self._connection is not None:
             await to_thread.run_sync(self._close)
 

@@ -1,4 +1,4 @@
-"""Finds the directory for the state of the user: manifests, the default index, counters. It makes nothing."""
+"""Finds the directory for the state of the user: manifests, the default index, counters. Creates nothing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 __all__ = ("NO_STATE", "state_directory")
 
 NO_STATE = "no home directory is known; set HOME or XDG_STATE_HOME"
-"""Why there is no state directory, and the way out."""
+"""Why there is no state directory, and the remedy."""
 
 
 def state_directory() -> str | None:
-    """Return the state directory of this program, ``None`` where the user has no home.
+    """Return the state directory of this program; ``None`` where the user has no home.
 
-    A process in a container often runs under a number that no user has. A directory below that for temporary
-    files is no way out: its name would be known to everyone who may write there.
+    A process in a container often runs under a user id without an account. A directory for temporary files is
+    no substitute: every user who may write there could create it first.
     """
     if "linux" in sys.platform and (parent := _parent_on_linux()):
         return os.path.join(parent, "aios3sync")
@@ -30,10 +30,10 @@ def state_directory() -> str | None:
 
 
 def _parent_on_linux() -> str:
-    """Return where platformdirs puts it for nearly every process, without loading its 20 ms of modules.
+    """Return the directory that platformdirs chooses in nearly all cases, without the 20 ms of its import.
 
     The rules are those of https://specifications.freedesktop.org/basedir-spec/latest/; empty where neither
-    variable settles it.
+    variable is set.
     """
     chosen, home = os.environ.get("XDG_STATE_HOME", ""), os.environ.get("HOME", "")
     if os.path.isabs(chosen):

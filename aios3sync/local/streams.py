@@ -1,6 +1,6 @@
-"""Reads and writes pipes, terminals and files that have no name here: standard input and output.
+"""Reads and writes standard input and output: pipes, terminals and files without a known name.
 
-The calls block, in threads; each looks every moment whether it is still wanted, so that a program can end
+The calls block, in threads; each checks at short intervals whether a stop is set, so that a program can end
 although the other side of its pipe does nothing.
 """
 
@@ -17,7 +17,7 @@ __all__ = ("read_stream", "write_stream")
 
 _MOMENT_S: Final = 0.2
 _PIPE_BUF: Final = select.PIPE_BUF
-"""A pipe that is ready takes as many bytes without blocking (POSIX)."""
+"""Bytes that a pipe which is ready accepts without blocking (POSIX)."""
 
 
 def read_stream(stream: IO[bytes], size: int, stop: threading.Event) -> bytes:
@@ -42,10 +42,10 @@ def read_stream(stream: IO[bytes], size: int, stop: threading.Event) -> bytes:
 
 
 def write_stream(stream: IO[bytes], body: bytes, stop: threading.Event) -> None:
-    """Write all bytes past the buffer of the stream, which must be empty; give up where ``stop`` is set.
+    """Write all bytes, bypassing the buffer of the stream, which must be empty; end early if ``stop`` is set.
 
     Raises:
-        OSError: the reader has left, the disk is full, or another error.
+        OSError: the reader has closed the pipe, the disk is full, or another error.
     """
     descriptor = _descriptor(stream)
     if descriptor < 0:
@@ -61,7 +61,7 @@ def write_stream(stream: IO[bytes], body: bytes, stop: threading.Event) -> None:
 
 
 def _descriptor(stream: IO[bytes]) -> int:
-    """Return the descriptor of a stream, -1 where it has none, as in memory."""
+    """Return the descriptor of a stream; -1 where it has none, as in memory."""
     try:
         return stream.fileno()
     except (OSError, io.UnsupportedOperation):

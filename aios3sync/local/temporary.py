@@ -1,4 +1,4 @@
-"""Opens temporary files, with one clear error where there is no place for them."""
+"""Opens temporary files, with one clear error where there is no space for them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def temporary_space() -> Iterator[None]:
 
 
 def temporary_file() -> IO[bytes]:
-    """Open a file without a name, which vanishes when it is closed. Blocks.
+    """Open a file without a name, which is deleted when it is closed. Blocks.
 
     Raises:
-        TemporarySpaceError: there is no directory to make it in.
+        TemporarySpaceError: there is no directory for it.
     """
     import tempfile
 
@@ -46,6 +46,6 @@ def temporary_file() -> IO[bytes]:
 
 
 def drop(file: IO[bytes]) -> None:
-    """Close a temporary file; its content is not needed any more, so errors of writing it are ignored."""
+    """Close a temporary file; its content is no longer needed, so errors of writing it are ignored."""
     with suppress(OSError):
         file.close()

@@ -1,4 +1,4 @@
-"""LocalTree: a tree on the local filesystem, its entries and files, and whether they are the same."""
+"""LocalTree: a tree on the local filesystem, its entries and files, and whether they have changed."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _IGNORE_FILE: Final = ".gitignore"
 class LocalTree(TreeRoot):
     """A source directory, or a list of files: see :class:`~aios3sync.local.root.TreeRoot` for its arguments.
 
-    The methods that are not asynchronous block, but for :meth:`path`, :meth:`place` and :meth:`is_missing`.
+    The methods that are not asynchronous block, except :meth:`path`, :meth:`place` and :meth:`is_missing`.
     """
 
     def has_name(self, key: str) -> bool:
-        """Whether the tree has an entry of this name, be it a link that leads nowhere."""
+        """Whether the tree has an entry of this name, even a broken link."""
         return os.path.lexists(self.path(key))
 
     async def entry(self, key: str) -> SourceEntry | str:
-        """Return the file of a key as it is now, or why it is none."""
+        """Return the file of a key as it is now, or why there is none."""
         return await in_thread(self._entry, key)
 
     def _entry(self, key: str) -> SourceEntry | str:
@@ -78,7 +78,7 @@ class LocalTree(TreeRoot):
     # The target of a download.
 
     def writer(self, *, fsync: bool, trash: str | None) -> TreeWriter:
-        """Make the root if it is missing, and return what writes below it, opened.
+        """Make the root if it is missing, and return an open writer for it.
 
         Raises:
             SourceError: it cannot be made or opened.
@@ -105,13 +105,13 @@ class LocalTree(TreeRoot):
         return writer
 
     def folding(self) -> Folding:
-        """Return what the filesystem of the root folds in names."""
+        """Return how the filesystem of the root folds names."""
         from aios3sync.local.folding import folding_of
 
         return folding_of(self.root)
 
     def below_links(self, keys: Sequence[str]) -> set[str]:
-        """Return which keys are below a directory that is a symbolic link, or are such links themselves."""
+        """Return the keys that are below a symbolic link, or are symbolic links themselves."""
         links: dict[str, bool] = {"": False}
         return {key for key in keys if self._is_below_link(key, links) or os.path.islink(self.path(key))}
 
@@ -156,8 +156,8 @@ class LocalTree(TreeRoot):
             by_mtime: see :func:`~aios3sync.local.digest.is_settled`.
 
         Returns:
-            For each a file, why it cannot be read, or the size of a file that has become larger; and whether
-            the storage was waited for.
+            For each key a file, the error that it cannot be read, or the size of a file that has become
+            larger; and whether the reads waited for the storage.
         """
         read, waited = read_files([self.place(key) for key in keys], rooms)
         return [self._small(key, result, by_mtime) for key, result in zip(keys, read, strict=True)], waited

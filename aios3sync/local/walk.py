@@ -1,7 +1,7 @@
-"""Walks a local directory in key order and hands out batches; reads names and stats, never contents.
+"""Walks a local directory in key order and yields batches; reads names and stats, but no contents.
 
-The only contents it reads are the ``.gitignore`` files that filters ask for. It runs in a thread, one batch
-per hop. Memory is the names of one directory per depth. A place that cannot be seen is reported as a
+The only exception are ``.gitignore`` files, where filters need them. The walk runs in threads, one call for
+each batch. Memory holds the names of one directory per depth. A place that cannot be read is reported as a
 :class:`~aios3sync.core.entries.Problem`, because unknown is not absent: nothing at or below it may be deleted
 (P2).
 """
@@ -74,7 +74,7 @@ def kind_of(mode: int) -> str:
 
 
 BATCH_SIZE: Final = 1024
-"""Entries of one batch: a thread hop costs 60 to 90 µs, a file about 2."""
+"""Entries of one batch: a call in a thread costs 60 to 90 µs, a file about 2."""
 
 _LOOP_ERRORS: Final = frozenset({errno.ELOOP})
 _FORMAT: Final = 0o170000
@@ -84,15 +84,15 @@ _new_entry = tuple.__new__
 
 @dataclass(slots=True)
 class _Level:
-    """One directory on the way down.
+    """One directory of the current path.
 
     Attributes:
         prefix: its key, ending in ``/``; empty for the root.
-        left: names still to be looked at, directories with a ``/`` at the end.
-        at: what it is.
+        left: names that are still to be read, directories with a ``/`` at the end.
+        at: its identity.
         links: those of its names that are symbolic links.
-        descriptor: open where it has many names: looking up a bare name is a fifth cheaper than a path.
-        ended: nothing is left.
+        descriptor: open if it has many names: looking up a bare name is a fifth cheaper than a path.
+        ended: whether no names are left.
     """
 
     prefix: str
@@ -115,24 +115,24 @@ class Walk:
 
     Args:
         root: absolute path of the directory.
-        filters: what is visible; its IgnoreTree is filled on the way.
+        filters: what is visible; its IgnoreTree is filled during the walk.
         symlinks: ``follow``, ``skip`` or ``inside`` (follow only what stays below the root).
         prefix: the target's prefix, for the length of keys.
-        known_mounts: directories (ending in ``/``) that were mount points when the source was walked
-            before; one that is no mount point now makes its subtree unknown.
-        files: keys and paths that are the whole source, in place of what is below the root. Links are
-            followed, and a file that is not there is a failure: it was given by name.
+        known_mounts: directories (ending in ``/``) that were mount points in an earlier walk; one that is no
+            mount point now makes its subtree unknown.
+        files: keys and paths that are the whole source, instead of the files below the root. Links are
+            followed, and a missing file is a failure, because it was named.
         on_bad_name: how a name that cannot be a key is treated: as a failure (``fail``), as a warning
-            (``skip``), or written otherwise (``escape``, see :func:`~aios3sync.core.keys.escaped`) and a
-            failure where that does not help.
+            (``skip``), or escaped (``escape``, see :func:`~aios3sync.core.keys.escaped`) and a failure where
+            that is not enough.
         key_range: the keys to look for: only the directories that can hold some are entered.
-        pause_s: seconds after which a batch ends as it is, though it may be empty: a consumer can show
-            progress and stop, however many names are hidden and however slow the storage is.
+        pause_s: seconds after which a batch ends, even if it is empty: so a consumer can show progress and
+            stop, however many names are hidden and however slow the storage is.
 
     Attributes:
-        mounts: directories met (ending in ``/``) that are on another mount than the directory that they are
-            in, be they mount points or links to one; and the known ones that are not mounted now. Complete
-            when the walk has ended.
+        mounts: directories (ending in ``/``) that are on another mount than their parent, whether mount
+            points or links to one; and the known ones that are not mounted now. Complete when the walk has
+            ended.
         temporaries: paths of the files of unfinished downloads, which are never synced.
     """
 
@@ -158,7 +158,7 @@ class Walk:
     _named_keys: list[str] = field(default_factory=list)
 
     def batches(self) -> Iterator[ScanBatch[SourceEntry]]:
-        """Yield the batches in key order; the last may be short, and none is empty but by ``pause_s``.
+        """Yield the batches in key order; the last may be short, and only ``pause_s`` makes empty ones.
 
         Raises:
             SourceError: the root itself cannot be read.
@@ -208,9 +208,10 @@ class Walk:
     def _problem(
         self, path: str, kind: ProblemKind, error: str | OSError, position: str | None = None
     ) -> None:
-        """Report a problem. Walks of other ranges may meet it too: it counts where ``position`` is.
+        """Report a problem. Walks of other ranges may meet it too: it counts in the range of ``position``.
 
-        The position is a key, by default the path; a walk that has it in its range must come to the place.
+        The position is a key, by default the path; a walk with the position in its range must reach the
+        place.
         """
         text = error if isinstance(error, str) else (error.strerror or str(error))
         elsewhere = not self.key_range.holds(path if position is None else position)
@@ -238,10 +239,10 @@ class Walk:
                 level.close()
 
     def _plain_files(self, level: _Level) -> str | None:
-        """Add the files of one directory, until one name needs a closer look, which is returned.
+        """Add the files of one directory, until a name needs a closer check; that name is returned.
 
-        ``None`` means that the batch is full or that the directory has ended. This loop is half of what a
-        run without changes does, so it is spelled out.
+        ``None`` means that the batch is full or that the directory has ended. This loop is half of the work
+        of a run without changes, so it is not split into functions.
         """
         if not self._all_visible:
             name = next(level.left, None)
@@ -270,14 +271,14 @@ class Walk:
         return None
 
     def _real(self, key: str, above: DirectoryIdentity, *, is_link: bool) -> str:
-        """Return the path without symbolic links of a directory that is in ``above``."""
+        """Return the path without symbolic links of a directory in ``above``."""
         name = self._path(key[:-1]).rpartition("/")[2]
         return os.path.realpath(self._path(key)) if is_link else f"{above.real.rstrip('/')}/{name}"
 
     def _level(self, prefix: str, at: DirectoryIdentity) -> _Level:
-        """Read one directory, its names in key order: a directory has, and sorts with, a ``/`` at its end.
+        """Read one directory, with its names in key order: directories end in ``/``, and are sorted with it.
 
-        Only texts are kept: a directory entry of the system is five times as large, and a directory may
+        Only strings are kept: a directory entry of the system is five times as large, and a directory may
         have a million.
         """
         names: list[str] = []
@@ -307,7 +308,7 @@ class Walk:
         return level
 
     def _set_temporaries_aside(self, prefix: str, names: list[str]) -> None:
-        """Take the names of unfinished downloads out of sorted names."""
+        """Remove the names of unfinished downloads from sorted names."""
         start = end = bisect_left(names, TEMPORARY_PREFIX)
         while end < len(names) and names[end].startswith(TEMPORARY_PREFIX):
             end += 1
@@ -345,7 +346,7 @@ class Walk:
         return problem is None
 
     def _kind_without_key(self, key: str, entry: os.DirEntry[str] | None) -> ProblemKind:
-        """Return the kind of problem: data that cannot be stored is a failure, all else is not."""
+        """Return the kind of problem: only data that cannot be stored is a failure."""
         is_directory, holds_data = False, True
         if entry is not None:
             if self.symlinks == "skip" and entry.is_symlink():
@@ -429,7 +430,7 @@ class Walk:
         return self._level(key, at) if self._is_mounted(key, at, levels[-1].at) else None
 
     def _is_mounted(self, key: str, at: DirectoryIdentity, above: DirectoryIdentity) -> bool:
-        """Return whether a directory is what it was before: one that was a mount then has to be one now."""
+        """Return whether a directory is the same as before: a former mount must still be one."""
         if self._tracker.is_missing(key, at, above):
             self._unmounted(key)
             return False
@@ -452,7 +453,7 @@ class Walk:
                     self._unmounted(key)
 
     def _in_sight(self, directory: str) -> bool:
-        """Return whether the filters let the walk come to a directory."""
+        """Return whether the filters allow the walk to enter a directory."""
         parts = directory.split("/")[:-1]
         return all(self.filters.may_contain("/".join(parts[:end]) + "/") for end in range(1, len(parts) + 1))
 
@@ -511,8 +512,8 @@ class Walk:
     def _is_reached(self, key: str) -> bool:
         """Return whether a walk would come to a named file; report the reason if it would not.
 
-        Every directory on the way is judged once, as a walk judges it: links as the options say, and mounts
-        that are known and not there.
+        Every directory of the path is checked once, as a walk does: links by the options, and known mounts
+        that are missing.
         """
         end = key.find("/") + 1
         above = self._directories.get("")
@@ -530,9 +531,9 @@ class Walk:
         return self._named_keys[place] if place < len(self._named_keys) else directory
 
     def _directory(self, key: str, above: DirectoryIdentity) -> DirectoryIdentity | None:
-        """Return a directory on the way to a named file, ``None`` where no file below it may be looked at.
+        """Return a directory in the path of a named file; ``None`` where no file below it may be read.
 
-        One that cannot be seen is left to the stat of the file, which fails for the same reason.
+        A directory that cannot be read is left to the stat of the file, which fails for the same reason.
         """
         path = self._path(key[:-1])
         is_link = os.path.islink(path)

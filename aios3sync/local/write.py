@@ -1,8 +1,8 @@
 """TreeWriter: writes the files of a download below a directory, and removes files there.
 
 A file is written under a temporary name in its own directory and renamed when it is whole, so that a reader
-sees the old file or the new one. What is replaced or removed must still have the stat that was seen: local
-changes are somebody's work.
+sees the old file or the new one. A file that is replaced or removed must still have the stat that was seen,
+so that local changes are never lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ("MOST_AT_ONCE", "NO_ROOM", "ChangedHereError", "NewFile", "TreeWriter
 MOST_AT_ONCE: Final = 128
 """Files of one batch: each is open until the batch is renamed, and a process may have 1,024 open files."""
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""The ``errno`` of a write for which the disk, or the quota of the user, has no room."""
+"""The ``errno`` of a write for which the disk, or the quota of the user, has no space."""
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NUMBERED: Final = 1000
@@ -47,7 +47,7 @@ class NewFile(NamedTuple):
         key: its path below the root; it has no problem by :func:`~aios3sync.core.local_names.path_problem`.
         body: its bytes.
         mtime_ns: nanoseconds since the epoch.
-        replaces: the file that is in its place, ``None`` for none.
+        replaces: the file in its place, ``None`` for none.
     """
 
     key: str
@@ -57,16 +57,17 @@ class NewFile(NamedTuple):
 
 
 Written = SourceEntry | Exception
-"""The file as it is now, or why it was not written: an OSError or a ChangedHereError."""
+"""The entry of the file, or why it was not written: an OSError or a ChangedHereError."""
 
 
 class TreeWriter:
     """Writes below one directory. All methods block; several threads may call them at once.
 
     Args:
-        root: the directory, absolute; links in its own path are followed, none below it is.
-        fsync: files are on disk before they are renamed, so that a power failure leaves no half file.
-        trash: an absolute path of a directory on the same filesystem: what is removed is moved into it.
+        root: the directory, absolute; links in its own path are followed, but none below it.
+        fsync: whether files are on disk before they are renamed, so that a power failure leaves no partial
+            file.
+        trash: an absolute path of a directory on the same filesystem: removed files are moved into it.
     """
 
     def __init__(self, root: str, *, fsync: bool = True, trash: str | None = None) -> None:
@@ -100,7 +101,7 @@ class TreeWriter:
         return Directories(self._root, make=make)
 
     def sync_all(self) -> None:
-        """Wait until everything that was written is on disk: one call instead of one for each file."""
+        """Wait until all written files are on disk: one call instead of one for each file."""
         if self.fsync:
             _sync_filesystem(self._root)
 
@@ -134,7 +135,7 @@ class TreeWriter:
     def _given_up(
         self, directories: Directories, temporary: tuple[str, int] | Exception, error: OSError
     ) -> Exception:
-        """Remove a temporary file that did not get to the disk; return why."""
+        """Remove a temporary file that could not be written to disk; return the error."""
         if isinstance(temporary, Exception):
             return temporary
         self.discard(directories, *temporary)
@@ -155,7 +156,7 @@ class TreeWriter:
             os.close(descriptor)
 
     def create(self, directories: Directories, key: str) -> tuple[str, int]:
-        """Create a temporary file next to where a file will be; return its path and its descriptor.
+        """Create a temporary file in the directory of a file; return its path and its descriptor.
 
         It is locked (flock(2)) while the descriptor is open: :meth:`sweep` leaves it alone.
 
@@ -174,10 +175,10 @@ class TreeWriter:
     def commit(
         self, directories: Directories, temporary: str, key: str, replaces: SourceEntry | None
     ) -> SourceEntry:
-        """Give a temporary file its name, and return the file as it is now.
+        """Give a temporary file its name, and return the entry of the file.
 
         Raises:
-            ChangedHereError: what is in its place is not ``replaces``.
+            ChangedHereError: the file in its place is not ``replaces``.
             OSError: it cannot be renamed.
         """
         parent, name = directories.parent(key)
@@ -195,7 +196,7 @@ class TreeWriter:
             raise OSError(error.errno, error.strerror, key) from None
 
     def discard(self, directories: Directories, temporary: str, descriptor: int = -1) -> None:
-        """Remove a temporary file that is not wanted any more."""
+        """Remove a temporary file that is no longer needed."""
         with suppress(OSError):
             parent, name = directories.parent(temporary)
             os.unlink(name, dir_fd=parent)
@@ -216,7 +217,7 @@ class TreeWriter:
     def remove_many(self, entries: Sequence[SourceEntry]) -> list[Exception | None]:
         """Remove files, or move them into the trash; each must have the stat of its entry.
 
-        One that is gone already counts as removed.
+        A missing file counts as removed.
         """
         with self.directories(make=False) as directories:
             return [self._removed(directories, entry) for entry in entries]
@@ -256,7 +257,7 @@ class TreeWriter:
             os.close(root)
 
     def remove_empty(self, keys: Sequence[str]) -> list[str]:
-        """Remove directories above these keys that are empty now, from the inside out; return their paths."""
+        """Remove directories above these keys that have become empty, deepest first; return their paths."""
         gone = []
         with self.directories(make=False) as directories:
             for path in sorted({above for key in keys for above in parents(key)}, reverse=True):
@@ -291,7 +292,7 @@ class TreeWriter:
 
 
 def lock(descriptor: int) -> bool:
-    """Lock a file without waiting; return whether that worked, as it does where nothing can be locked."""
+    """Lock a file without waiting; return whether that worked; True where locks are not supported."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -302,7 +303,7 @@ def lock(descriptor: int) -> bool:
 
 
 def has_name(descriptor: int, parent: int, name: str) -> bool:
-    """Whether the name in a directory still leads to an open file."""
+    """Whether a name in a directory still leads to an open file."""
     try:
         now = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -311,7 +312,7 @@ def has_name(descriptor: int, parent: int, name: str) -> bool:
 
 
 def write_all(descriptor: int, body: bytes) -> None:
-    """Write bytes from the present position.
+    """Write bytes at the current position.
 
     Raises:
         OSError: the disk is full, or another error.
@@ -322,7 +323,7 @@ def write_all(descriptor: int, body: bytes) -> None:
 
 
 def set_mtime(descriptor: int, mtime_ns: int) -> None:
-    """Set the mtime of an open file; a time that the filesystem cannot hold stays as it is."""
+    """Set the mtime of an open file; a time that the filesystem cannot store is not set."""
     with suppress(OverflowError):
         os.utime(descriptor, ns=(mtime_ns, mtime_ns))
 
@@ -336,19 +337,19 @@ def _refuse_other(parent: int, name: str, expected: SourceEntry) -> None:
 
 
 def _rename_to_free_name(parent: int, source: str, name: str) -> None:
-    """Rename a file in its directory to a name that nothing has.
+    """Rename a file in its directory to a free name.
 
     Raises:
-        FileExistsError: something has it.
+        FileExistsError: the name is taken.
     """
     _move_to_free_name(parent, source, parent, name)
 
 
 def _move_to_free_name(parent: int, name: str, place: int, wanted: str) -> None:
-    """Move a file to a name that nothing has; link(2) fails where rename(2) would replace.
+    """Move a file to a free name; link(2) fails where rename(2) would replace.
 
     Raises:
-        FileExistsError: something has it.
+        FileExistsError: the name is taken.
     """
     try:
         os.link(name, wanted, src_dir_fd=parent, dst_dir_fd=place, follow_symlinks=False)
@@ -375,7 +376,7 @@ def _exists(parent: int, name: str) -> bool:
 
 
 def _move_to_numbered_name(parent: int, name: str, place: int, wanted: str) -> None:
-    """Move a file to a name, or to the first of ``name.1``, ``name.2`` … that nothing has."""
+    """Move a file to a name, or if that is taken, to the first free one of ``name.1``, ``name.2``, …."""
     for number in range(_NUMBERED):
         try:
             _move_to_free_name(parent, name, place, f"{wanted}.{number}" if number else wanted)
@@ -397,7 +398,7 @@ def _remove_unlocked(parent: int, name: str) -> bool:
 
 
 def _sync_filesystem(descriptor: int) -> None:
-    """Write what the filesystem of a file holds back (syncfs(2)); where there is no such call, everything.
+    """Flush the filesystem of a file (syncfs(2)); where there is no such call, all filesystems.
 
     Raises:
         OSError: something could not be written.

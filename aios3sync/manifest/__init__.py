@@ -1,4 +1,4 @@
-"""The local state of a pair: what was uploaded, from which file. One protocol, two formats, no S3."""
+"""The local state of a pair: which file was uploaded as which object. One protocol, two formats, no S3."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Shows, exports, imports and forgets the manifest of a pair as a whole, without S3.
 
-Export and import use the JSON document of :mod:`.json_format`, which is in memory as a whole. Every change
-holds the lock of the manifest, so that no run is at work meanwhile.
+Export and import use the JSON document of :mod:`.json_format`, which is held in memory as a whole. Every
+change holds the lock of the manifest, so that no run works meanwhile.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class ManifestFacts:
     """The facts of a manifest, without its rows.
 
     Attributes:
-        place: its file.
+        place: path of its file.
         exists: whether there is one.
         binding: the pair.
-        complete: its rows are the target's state.
-        listed_age_s, synced_age_s: seconds since the last listing and the last run, ``None`` for never.
+        complete: whether its rows describe the whole target.
+        listed_age_s, synced_age_s: seconds since the last listing and the last run; ``None`` for never.
         rows, size: recorded files and their bytes.
         unsettled: rows whose stat is not trusted yet.
         runs: number of the last run.
@@ -64,7 +64,7 @@ class ManifestFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """The manifest of a pair on disk, which need not exist.
+    """The manifest of a pair on disk, which may not exist.
 
     Attributes:
         path: its file.
@@ -77,7 +77,7 @@ class StoredManifest:
     warn: Callable[[str], None]
 
     async def describe(self) -> ManifestFacts:
-        """Return its facts; a file that cannot be used is reported to ``warn`` and does not count."""
+        """Return its facts; a file that cannot be used is reported to ``warn``, and then there are none."""
         if not await self._exists():
             return ManifestFacts(place=self.path, exists=False, binding=self.binding)
         async with self._opened(read_only=True) as manifest:
@@ -122,7 +122,7 @@ class StoredManifest:
         return await to_thread.run_sync(dump_document, rows, state, self.binding, self.binding.source)
 
     async def replace(self, document: bytes) -> int:
-        """Replace it by a JSON document; return how many rows that has.
+        """Replace it by a JSON document; return the number of its rows.
 
         Unless the document is bound to this very pair the result is incomplete, so that the next run lists.
 
@@ -145,13 +145,13 @@ class StoredManifest:
         return len(rows)
 
     async def forget(self) -> bool:
-        """Remove it, so that the next run compares everything; return whether there was one.
+        """Remove the manifest, so that the next run compares everything; return whether there was one.
 
-        The record of multipart uploads that were begun and not finished goes too, with a warning. A file that
-        is no manifest of this pair is not removed: it is set aside, or refused.
+        The record of unfinished multipart uploads is removed too, with a warning. A file that is no manifest
+        of this pair is not removed: it is set aside, or refused.
 
         Raises:
-            ManifestError: the file is another program's.
+            ManifestError: the file belongs to another program.
             LockedError: a run of the pair is at work.
         """
         there = await self._exists()

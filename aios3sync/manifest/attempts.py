@@ -1,7 +1,7 @@
-"""AttemptNotes: what an attempt at a part of a run leaves for the next one, besides the rows.
+"""AttemptNotes: what an attempt at a part of a run records for the next one, in addition to the rows.
 
 The counts are in the manifest, written in the transaction of the rows that they count. The keys of transfers
-that are about to begin are in a file next to it: that is one write for many keys, and needs no transaction.
+that are about to begin are in a file next to it: one write is enough for many keys, and needs no transaction.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ __all__ = ("AttemptNotes",)
 
 _IN_HAND: Final = ".handed"
 _END: Final = b"\0"
-"""What follows each key in such a file: no key holds it, and one that was cut off has none."""
+"""Ends each key in such a file: no key contains it, and a truncated key has none."""
 _PAGE: Final = 500
 _CHUNK: Final = 2**20
 
 
 class AttemptNotes:
-    """The notes of one attempt, which begin with those of the attempts before.
+    """The notes of one attempt, which begin with those of earlier attempts.
 
     Args:
         manifest: the file of this attempt, with what the one before had recorded.
-        run: names the whole run; what another one has counted is none of this.
+        run: names the whole run; counts of other runs are ignored.
         number: of the run in the rows.
 
     Attributes:
-        counts: that are recorded by now.
-        continued: an attempt before has recorded some.
-        in_hand: keys that an attempt before was about to transfer, and did not record.
+        counts: the counts recorded so far.
+        continued: whether an earlier attempt has recorded some.
+        in_hand: keys that an earlier attempt was about to transfer, and has not recorded.
     """
 
     def __init__(self, manifest: Manifest, run: str, number: int) -> None:
@@ -68,7 +68,7 @@ class AttemptNotes:
         self.counts = counts
 
     async def take_in_hand(self, keys: Sequence[str]) -> None:
-        """Note the keys of transfers that are about to begin; what becomes of them this attempt will know."""
+        """Note the keys of transfers that are about to begin; this attempt records their outcomes itself."""
         self.in_hand.difference_update(keys)
         if self._path:
             await in_thread(self._append, b"".join(os.fsencode(key) + _END for key in keys))
@@ -82,7 +82,7 @@ class AttemptNotes:
                 os.close(descriptor)
 
     def _not_recorded(self) -> Iterator[str]:
-        """Yield the keys that were noted and are not recorded."""
+        """Yield the keys that were noted but are not recorded."""
         noted = self._noted()
         while page := list(islice(noted, _PAGE)):
             marks = ", ".join("?" * len(page))
@@ -91,7 +91,7 @@ class AttemptNotes:
             yield from (key for key in page if key not in done)
 
     def _noted(self) -> Iterator[str]:
-        """Yield the keys that the attempts so far have noted."""
+        """Yield the keys that all attempts so far have noted."""
         directory, name = os.path.split(self._path)
         stem = _stem(name)
         if not stem:
@@ -106,6 +106,6 @@ class AttemptNotes:
 
 
 def _stem(file: str) -> str:
-    """Return the name of the layer whose attempt has noted its keys in a file; empty for other files."""
+    """Return the name of the layer whose attempt wrote a file of keys; empty for other files."""
     found = attempt_of(file.removesuffix(_IN_HAND)) if file.endswith(_IN_HAND) else None
     return "" if found is None else found[0]

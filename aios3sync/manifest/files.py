@@ -57,19 +57,19 @@ def default_path(binding: Binding) -> str:
 
 
 def local_files(manifest_path: str) -> list[str]:
-    """List the files that make up a manifest, with its lock."""
+    """List the files of a manifest, including its lock."""
     return [manifest_path + suffix for suffix in _SIDE_FILES]
 
 
 def own_files(manifest_path: str, root: str, endings: str = _SIDE_NAMES) -> tuple[OwnFiles, ...]:
-    """Return what identifies the files of a manifest in a walk over ``root``. Blocks.
+    """Return a test for the files of a manifest in a walk over ``root``. Blocks.
 
     Where the manifest is a symbolic link, SQLite keeps its journals next to the file that the link leads to.
 
     Args:
         manifest_path: absolute; need not exist. Empty where there is none.
         root: the source, absolute.
-        endings: matches what may follow its name; what is not of a manifest has others.
+        endings: matches what may follow its name; for files other than manifests another pattern.
     """
     if not manifest_path:
         return ()
@@ -94,27 +94,28 @@ def _side_files(manifest_path: str, root: str, endings: str) -> OwnFiles:
 
 
 def _below(root: str, directory: str) -> str | None:
-    """Return the key of a directory, ending in ``/`` (empty for the root), ``None`` if it is elsewhere."""
+    """Return the key of a directory, ending in ``/`` (empty for the root); ``None`` if it is elsewhere."""
     inside = f"{directory}/".removeprefix(f"{root.rstrip('/')}/")
     return None if inside == f"{directory}/" else inside
 
 
 def key_below(root: str, path: str) -> str:
-    """Return the key of a file below a root, also where links lead there; empty if it is not. Blocks."""
+    """Return the key of a file below a root, also through links; empty if it is elsewhere. Blocks."""
     inside = _below(root, path) or _below(os.path.realpath(root), os.path.realpath(path)) or ""
     return inside.removesuffix("/")
 
 
 def temporary_manifest() -> Manifest:
-    """Open a manifest that vanishes when it is closed; SQLite keeps it in a private file."""
+    """Open a manifest that is deleted when it is closed; SQLite keeps it in a private file."""
     return SqliteManifest.open("")
 
 
 def refuse_foreign(path: str) -> None:
-    """Make sure that ``path`` is free or a manifest, before any file is made next to it. Blocks.
+    """Check that ``path`` is free or a manifest, before any file is made next to it. Blocks.
 
     Raises:
-        ManifestError: it is another program's file, or a directory, or empty: there is no state directory.
+        ManifestError: it is a file of another program, or a directory, or empty because there is no state
+            directory.
     """
     if not path:
         raise ManifestError(f"{NO_STATE}, or name a place with --manifest")
@@ -139,7 +140,7 @@ def open_manifest(
     read_only: bool = False,
     sets_aside: bool | None = None,
 ) -> Manifest:
-    """Open the manifest at ``path`` for a pair, or begin one. Blocks: call it in a thread.
+    """Open the manifest at ``path`` for a pair, or create one. Blocks: call it in a thread.
 
     A file that is corrupt, of another version or bound to another pair is renamed to ``….set-aside-<time>``
     with a warning. A JSON file without a binding is taken over as incomplete. With ``read_only`` nothing is
@@ -150,10 +151,10 @@ def open_manifest(
         binding: the pair.
         warn: takes the warning.
         read_only: write nothing.
-        sets_aside: rename what cannot be used also where the manifest is only read.
+        sets_aside: also rename unusable files where the manifest is only read.
 
     Raises:
-        ManifestError: the file is another program's (nothing was touched), or the path cannot be used.
+        ManifestError: the file belongs to another program (nothing was changed), or the path cannot be used.
     """
     if read_only and not exists(path):
         return temporary_manifest()
@@ -197,7 +198,7 @@ def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | N
 
 
 def describe_pair(binding: Binding) -> str:
-    """Return the pair as text for people."""
+    """Return the pair as text for messages."""
     return f"{binding.source} -> s3://{binding.bucket}/{binding.prefix} at {binding.endpoint}"
 
 
@@ -223,7 +224,7 @@ def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentMani
 
 
 def _open_shards(path: str, *, read_only: bool) -> SqliteManifest | None:
-    """Open a manifest that a run on several machines left; ``None`` where it left none."""
+    """Open the manifest that a run on several machines has written; ``None`` where there is none."""
     from aios3sync.manifest.root_directory import RootDirectory
     from aios3sync.manifest.sharded import open_shards
 
@@ -233,7 +234,7 @@ def _open_shards(path: str, *, read_only: bool) -> SqliteManifest | None:
 
 
 def _with_layers(manifest: SqliteManifest, path: str, *, read_only: bool) -> SqliteManifest:
-    """Return a file of such a manifest with those that are below it."""
+    """Return a file of such a manifest with the layers below it."""
     from aios3sync.manifest.layers import LayeredManifest
 
     manifest.close_now()
@@ -241,7 +242,7 @@ def _with_layers(manifest: SqliteManifest, path: str, *, read_only: bool) -> Sql
 
 
 def open_kept(path: str) -> tuple[Binding | None, ManifestState]:
-    """Return the pair and the state of a manifest, whatever pair that is. Blocks; writes nothing.
+    """Return the pair and the state of a manifest, for any pair. Blocks; writes nothing.
 
     Raises:
         ManifestError: it cannot be read.
@@ -276,9 +277,9 @@ def size_on_disk(path: str) -> int:
 def set_aside(
     path: str, binding: Binding, reason: str, warn: Callable[[str], None], *, read_only: bool
 ) -> Manifest:
-    """Set the file aside, with a warning that says why, and open a new one in its place. Blocks.
+    """Set the file aside, with a warning that says why, and open a new one. Blocks.
 
-    With ``read_only`` the file is left as it is, and an empty temporary manifest is opened.
+    With ``read_only`` the file is not changed, and an empty temporary manifest is opened.
 
     Raises:
         ManifestError: the path cannot be written.

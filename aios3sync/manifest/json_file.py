@@ -1,7 +1,7 @@
-"""The manifest as a file that holds one JSON document, see :mod:`aios3sync.manifest.json_format`.
+"""The manifest as a file with one JSON document; see :mod:`aios3sync.manifest.json_format`.
 
-The file is written atomically: a temporary file, fsync, rename. The whole document is in memory: for a
-million files that is 1.1 GB, the SQLite manifest needs 16 MB.
+The file is written atomically: a temporary file, fsync, rename. The whole document is in memory: 1.1 GB for a
+million files, where the SQLite manifest needs 16 MB.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 __all__ = ("DocumentManifest",)
 
 _SAVE_INTERVAL: Final = 5.0
-"""Seconds between two saves while a run goes on; writing a large document takes a while."""
+"""Seconds between two saves during a run; writing a large document takes a while."""
 
 
 class DocumentManifest:
@@ -50,7 +50,7 @@ class DocumentManifest:
 
     @classmethod
     def open(cls, path: str) -> DocumentManifest:
-        """Read the file, or begin a new one. Blocks.
+        """Read the file, or create a new one. Blocks.
 
         Raises:
             ValueError: the file is no manifest (see :func:`load_document`).
@@ -75,7 +75,7 @@ class DocumentManifest:
         return self._binding
 
     def bind(self, binding: Binding) -> None:
-        """Bind the document to a pair; one that was bound to none is not known to be complete."""
+        """Bind the document to a pair; a document that was bound to none is not known to be complete."""
         self._binding = binding
         self._dirty = True
 
@@ -124,7 +124,7 @@ class DocumentManifest:
         return page
 
     async def key_after(self, after: str, rows: int) -> str | None:
-        """Return the key some rows after another one."""
+        """Return the key ``rows`` rows after another one."""
         page = self.rows_after(after, rows)
         return page[-1].key if len(page) == rows else None
 
@@ -162,9 +162,9 @@ class DocumentManifest:
             await to_thread.run_sync(self._save)
 
     def _save(self) -> None:
-        """Write the document as it is now. Blocks; the event loop may go on recording meanwhile.
+        """Write the current document. Blocks; the event loop may record further rows meanwhile.
 
-        One at a time: a save that began earlier, with fewer rows, must never replace a later one.
+        Only one save at a time: an earlier save, with fewer rows, must never replace a later one.
         """
         with self._saving:
             self._dirty = False  # before the rows are copied: rows recorded from now on are for the next save

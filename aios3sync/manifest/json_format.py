@@ -36,7 +36,7 @@ def load_document(content: bytes) -> tuple[dict[str, RecordedEntry], ManifestSta
     """Read a document.
 
     Raises:
-        ValueError: it is no manifest, or of another version; the text says why.
+        ValueError: it is no manifest, or of another version; the message says why.
     """
     try:
         document = orjson.loads(content)
@@ -138,7 +138,7 @@ def _item(row: RecordedEntry, root: str) -> dict[str, Any]:
 
 
 def kept_by_stat(row: RecordedEntry, headers: tuple[str, str] | None) -> bool:
-    """Return whether an equal stat is enough to keep the file of a row."""
+    """Return whether an equal stat is enough to keep the object of a row."""
     known = headers is None or row.headers in headers
     return bool(row.settled and known and not row.encoding)
 

@@ -1,4 +1,4 @@
-"""The manifests that are kept for a user: which file is of which pair, and their removal. Blocks."""
+"""The manifests in a user's state directory: lists them with their pairs, and removes them. Blocks."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ class KeptManifest:
     Attributes:
         path: its file.
         binding: its pair; ``None`` where the file does not say.
-        used_at: the last run, seconds since the epoch; of a file that cannot be read, its last change.
+        used_at: the last run, seconds since the epoch; for a file that cannot be read, its last change.
         file_size: its bytes.
-        source_missing: the directory of the pair is not there now; it may be on a disk that is not mounted.
-        is_set_aside: a run could not use it and has begun another one.
+        source_missing: whether the directory of the pair is missing now; it may be on a disk that is not
+            mounted.
+        is_set_aside: whether a run could not use it and has created another one.
         problem: why it cannot be read, or empty.
-        unfinished_uploads: multipart uploads that were begun and not finished, which only this one knows of.
+        unfinished_uploads: unfinished multipart uploads, which are recorded only here.
     """
 
     path: str
@@ -47,12 +48,12 @@ class KeptManifest:
     unfinished_uploads: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as a JSON document."""
+        """Return the facts as a JSON document."""
         return asdict(self)
 
 
 def kept_manifests(directory: str) -> Iterator[KeptManifest]:
-    """Yield the manifests in a state directory, those set aside included, by the names of their files.
+    """Yield the manifests in a state directory, including those set aside, in the order of file names.
 
     Raises:
         ManifestError: the directory cannot be read.
@@ -95,7 +96,7 @@ def _kept(path: str, *, is_set_aside: bool) -> KeptManifest:
 
 
 def remove_kept(kept: KeptManifest) -> bool:
-    """Remove a manifest; return False where a run is at work with it.
+    """Remove a manifest; return False if a run uses it.
 
     The next run of its pair compares everything; nothing else is lost.
 

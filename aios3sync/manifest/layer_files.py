@@ -1,4 +1,4 @@
-"""Makes, copies and joins the files of a manifest of several; see :mod:`.layers`. All of it blocks."""
+"""Makes, copies and joins the files of a layered manifest; see :mod:`.layers`. Everything blocks."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _PAGE: Final = 2000
 
 
 def begin_layers(path: str, binding: Binding, state: ManifestState, layers: Sequence[Layer]) -> None:
-    """Make the file on top of others. Blocks.
+    """Make the top file of a layered manifest. Blocks.
 
     Args:
         path: of the file, which is empty or absent.
         binding: the pair of all of them.
-        state: what they say together.
+        state: of all layers together.
         layers: the files below, the newest first.
 
     Raises:
@@ -48,7 +48,7 @@ def begin_layers(path: str, binding: Binding, state: ManifestState, layers: Sequ
 def temporary_layers(
     place: str, binding: Binding, state: ManifestState, layers: Sequence[Layer]
 ) -> LayeredManifest:
-    """Open files to be read as one; what is written vanishes when it is closed. Blocks.
+    """Open files to be read as one manifest; writes are dropped when it is closed. Blocks.
 
     Raises:
         ManifestError: a file cannot be read.
@@ -84,9 +84,9 @@ def _size(path: str) -> int:
 
 
 def was_begun(path: str) -> bool:
-    """Whether :func:`begin_layers` made all of the file: layers and state come in one transaction. Blocks.
+    """Whether :func:`begin_layers` has finished the file, which it writes in one transaction. Blocks.
 
-    SQLite takes back half a transaction of a file that was not closed, so that is opened for writing.
+    SQLite rolls back an incomplete transaction of a file that was not closed, so it is opened for writing.
     """
     if not _size(path):
         return False
@@ -98,7 +98,7 @@ def was_begun(path: str) -> bool:
 
 
 def copy_file(path: str, copy: str) -> None:
-    """Copy a file that its writer did not close, as of its last whole transaction. Blocks.
+    """Copy a file that its writer has not closed, as of its last complete transaction. Blocks.
 
     Raises:
         sqlite3.Error: it is damaged, or the copy cannot be written.
@@ -108,7 +108,7 @@ def copy_file(path: str, copy: str) -> None:
 
 
 def copy_rows(manifest: LayeredManifest, path: str, first: str = "", end: str = "") -> None:
-    """Write the rows of a range into a file of their own, so that the layers need not be read again. Blocks.
+    """Write the rows of a range to a file of their own, so that the layers need not be read again. Blocks.
 
     Raises:
         ManifestError: a file cannot be read or written.

@@ -1,14 +1,14 @@
-"""A manifest of several files: one that is written, over others that are only read, each for a range of keys.
+"""LayeredManifest: several files as one manifest: the top one is written, those below are only read.
 
-A run on several machines leaves one file for each range. The next run writes a file of its own on top of
-them, so that no file ever has two writers and none is written again because another range is wanted. What
-lies below is named in the file itself (table ``layers``), the newest first. A row of a layer hides those of
-older ones, and so does a key in its table ``gone``.
+A run on several machines writes one file for each range of keys. The next run writes a file of its own on top
+of them, so that no file ever has two writers, and none is rewritten because the ranges change. The file
+itself names the layers below (table ``layers``), the newest first. A row of a layer hides those of older
+ones, and so does a key in its table ``gone``.
 
 Invariants:
 
-* A layer that is only read was closed by its writer: what a dead run left open is copied first
-  (:func:`.layer_files.copy_file`), by SQLite, which takes back half a transaction.
+* A layer that is only read was closed by its writer: a file that a dead run left open is copied first
+(:func:`.layer_files.copy_file`), by SQLite, which rolls back an incomplete transaction.
 * All of the layers below belong to the pair of the file on top; nothing else names them there.
 """
 
@@ -39,11 +39,11 @@ _PAGE: Final = 2000
 
 ItemT = TypeVar("ItemT", bound=tuple[Any, ...])
 _Fetch = Callable[[SqliteManifest, str, str, int, bool], Sequence[ItemT]]
-"""Reads items that begin with their key: of a file, from a key, up to another one, so many, exclusive."""
+"""Reads items that begin with their key, from a file: low key, end, limit, and whether low is exclusive."""
 
 
 class Layer(NamedTuple):
-    """A file that is read, and the range of keys that counts in it.
+    """A file that is read, and the range of keys for which it counts.
 
     Attributes:
         path: absolute, or relative to the directory of the file that names it.
@@ -70,7 +70,7 @@ class _Files(NamedTuple):
 
 
 class LayeredManifest(SqliteManifest):
-    """See :class:`~aios3sync.manifest.protocol.Manifest`; it is the file on top, with all below it."""
+    """See :class:`~aios3sync.manifest.protocol.Manifest`; the top file and all layers below it."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         """Blocks."""
@@ -92,11 +92,11 @@ class LayeredManifest(SqliteManifest):
 
     @property
     def written(self) -> bool:
-        """Whether the file on top has rows or hides some. Blocks."""
+        """Whether the top file has rows or hides some. Blocks."""
         return any(self.select(_HAS.format(table)) for table in self._tables)
 
     def open_below(self, place: str) -> None:
-        """Open the files that are named; ``place`` is the path of the manifest. Blocks."""
+        """Open the layers that the file names; ``place`` is the path of the manifest. Blocks."""
         self._place = place
         self._tables = ["entries", "gone"]
         directory = os.path.dirname(os.path.abspath(place))
@@ -119,7 +119,7 @@ class LayeredManifest(SqliteManifest):
         self._starts = edges
 
     def _look(self) -> None:
-        """Find out which files have rows, and which hide some: only those are asked."""
+        """Find out which files have rows, and which hide some: only those are read."""
         for file in (self, *self._below.values()):
             if file.select(_HAS.format("entries")):
                 self._filled.add(file)
@@ -157,7 +157,7 @@ class LayeredManifest(SqliteManifest):
         return self._merged(_read_rows, after, "", limit, exclusive=True)
 
     def rows_from(self, low: str, end: str, limit: int, *, exclusive: bool) -> list[RecordedEntry]:
-        """Return up to ``limit`` rows between two keys, see :meth:`rows_within`. Blocks."""
+        """Return up to ``limit`` rows between two keys; see :meth:`rows_within`. Blocks."""
         return self._merged(_read_rows, low, end, limit, exclusive=exclusive)
 
     def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
@@ -178,7 +178,7 @@ class LayeredManifest(SqliteManifest):
         return self._merged(read, after, "", limit, exclusive=True)
 
     async def key_after(self, after: str, rows: int) -> str | None:
-        """Return the key some rows after another one."""
+        """Return the key ``rows`` rows after another one."""
         return await in_thread(self.key_after_now, after, rows)
 
     def key_after_now(self, after: str, rows: int) -> str | None:
@@ -188,7 +188,7 @@ class LayeredManifest(SqliteManifest):
         return None if rows > 0 else after
 
     def has_more_rows(self, rows: int) -> bool:
-        """Whether there are more than so many rows. Blocks."""
+        """Whether there are more than ``rows`` rows. Blocks."""
         return self.key_after_now("", rows + 1) is not None
 
     async def get(self, key: str) -> RecordedEntry | None:
@@ -234,7 +234,7 @@ class LayeredManifest(SqliteManifest):
         self._close_below()
 
     def finish(self) -> None:
-        """Write what is in a journal into the file itself: others read it alone from now on. Blocks."""
+        """Write the contents of a journal to the file itself: others read only the file. Blocks."""
         self.select("PRAGMA journal_mode = DELETE")
 
     def _close_below(self) -> None:
@@ -265,8 +265,8 @@ class LayeredManifest(SqliteManifest):
     ) -> list[ItemT]:
         """Return up to ``limit`` items within one span.
 
-        Each file is asked for as many as are wanted. What is greater than the last key of a file that may
-        have more is left out, since a smaller key of that file could be missing: the next stretch is read.
+        ``limit`` items are read from each file. Items after the last key of a file that may have more are
+        left out, since a smaller key of that file could be missing: they are read again in the next stretch.
         """
         files = [file for file in span.files if file in self._filled or file in self._hiding]
         if len(files) == 1:
@@ -288,7 +288,7 @@ class LayeredManifest(SqliteManifest):
         low: str,
         horizon: str | None,
     ) -> list[ItemT]:
-        """Return the items up to a key, those of newer files in the place of older ones."""
+        """Return the items up to a key; those of newer files replace those of older ones."""
         found: dict[str, ItemT] = {}
         for file, part in zip(reversed(files), reversed(parts), strict=True):
             if found and file in self._hiding:

@@ -1,4 +1,4 @@
-"""Lets one run at a time work on a pair: a locked file next to the manifest."""
+"""Locks a pair, so that one run at a time works on it: a locked file next to the manifest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = (
 )
 
 SHARDS: Final = ".shards"
-"""The end of the name of the directory where a manifest is kept in several files: see :mod:`.root`."""
+"""Suffix of the directory of a manifest in several files; see :mod:`.root`."""
 
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
 """Errors of flock on file systems without locks: some FUSE and network ones, NFS without lockd."""
@@ -32,7 +32,7 @@ _START_TIME: Final = 19
 
 @contextmanager
 def hold_lock(path: str) -> Iterator[None]:
-    """Hold the lock; the kernel releases it when the process ends, however it ends.
+    """Hold the lock; the kernel releases it when the process ends, in whatever way.
 
     The file stays: removing it would let two runs hold two files of the same name. Where the file system has
     no locks, a further file ``….held`` is the lock while it exists; one that a dead process of this machine
@@ -58,12 +58,12 @@ def hold_lock(path: str) -> Iterator[None]:
 
 
 def lock_path(manifest_path: str) -> str:
-    """Return the lock that goes with a manifest."""
+    """Return the path of a manifest's lock."""
     return f"{manifest_path}.lock"
 
 
 def whole_path(path: str) -> str:
-    """Return the path of the manifest that a file is, or is one of several of."""
+    """Return the path of the manifest to which a file belongs."""
     directory = os.path.dirname(path)
     return directory.removesuffix(SHARDS) if directory.endswith(SHARDS) else path
 
@@ -71,8 +71,8 @@ def whole_path(path: str) -> str:
 def has_record_locks(path: str) -> bool:
     """Return whether the file system of a manifest has the locks of fcntl(2), which SQLite takes.
 
-    The lock of the manifest is asked: whoever closes a file releases all such locks of the process on it, so
-    it must be none that SQLite has open. What cannot be asked counts as a yes.
+    The test uses the lock file: closing a file releases all such locks of the process on it, so it must not
+    be a file that SQLite has open. If the test is impossible, the answer is True.
 
     Args:
         path: of the manifest, or of one of its files.
@@ -147,7 +147,7 @@ def _cannot_be_made(path: str, error: OSError) -> ManifestError:
 
 @contextmanager
 def _held_file(path: str) -> Iterator[None]:
-    """Hold a file that only one process can make (open(2), O_EXCL)."""
+    """Hold a file that only one process can create (open(2), O_EXCL)."""
     try:
         if not (_made(path) or (_take_over(path) and _made(path))):
             raise LockedError(
@@ -176,9 +176,9 @@ def _made(path: str) -> bool:
 
 
 def _take_over(path: str) -> bool:
-    """Remove the file if the process that made it is gone; return whether it was removed.
+    """Remove the file if the process that created it is gone; return whether it was removed.
 
-    It is renamed first and read again: if another run took it over in between, it is put back.
+    It is renamed first and read again: if another run has taken it over in between, it is put back.
     """
     left = _text(path)
     if not _is_left_over(left):
@@ -202,7 +202,7 @@ def _is_left_over(owner: str) -> bool:
 
 
 def _owner(pid: int) -> str:
-    """Return machine, process and its start, so that a process number that is used again is another owner."""
+    """Return machine, process id and start time, so that a reused process id is another owner."""
     started = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if len(started) > _START_TIME:
         return f"{os.uname().nodename} {pid} {started[_START_TIME]}"

@@ -1,4 +1,4 @@
-"""The manifest seam: the protocol of the local state and its values. Types only, no I/O."""
+"""Manifest: the protocol of the local state, and its values. Types only, no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aios3sync.core.entries import RecordedEntry
 __all__ = ("Binding", "BlockingManifest", "Manifest", "ManifestState", "Stat")
 
 _SCOPES: Final = 16
-"""How many scopes are remembered, the latest ones."""
+"""How many of the latest scopes are remembered."""
 
 Stat = tuple[str, int, int, int, int]
 """Key, size, mtime_ns, ctime_ns, inode."""
@@ -21,7 +21,7 @@ Stat = tuple[str, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The pair that a manifest belongs to; it is never used for another one.
+    """The pair of a manifest, which is never used for another one.
 
     Attributes:
         source: absolute path, symbolic links not resolved.
@@ -36,7 +36,7 @@ class Binding:
     prefix: str
 
     def digest(self) -> str:
-        """Return a file name for the pair."""
+        """Return the file name for the pair."""
         text = json.dumps([self.source, self.endpoint, self.bucket, self.prefix])
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -46,17 +46,17 @@ class ManifestState:
     """The state of a manifest, in addition to its rows.
 
     Attributes:
-        complete: the last run ended with every upload done, so the rows are the target's state.
+        complete: whether the last run did all uploads, so that the rows describe the whole target.
         listed_at: when the target was last listed as a whole (seconds since the epoch), 0 for never.
         last_sync: when the last run ended, 0 for never.
         run: number of the last run.
         device: ``st_dev`` of the source root, -1 where not known.
         mounts: mount points below the root (relative, ending in ``/``).
-        order: ``ascending`` or ``unordered`` as listings were seen to be, empty where that is not known.
-        opaque_etags: the bucket encrypts so that ETags prove nothing.
+        order: ``ascending`` or ``unordered``, as observed in listings; empty where that is not known.
+        opaque_etags: whether the bucket's encryption makes ETags that prove nothing.
         listings: the same as ``complete`` and ``listed_at`` for runs over a part of the source: pairs of a
             scope (a digest of filters and lists) and the time when the target was listed.
-        receipts: keys of the receipts that runs have written, on either side: they are no data.
+        receipts: keys of the receipts that runs have written, on either side: they are not data.
     """
 
     complete: bool = False
@@ -72,10 +72,10 @@ class ManifestState:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the state of stored values; missing ones have their default, unknown ones are left out.
+        """Return the state from stored values; missing ones get their default, unknown ones are dropped.
 
         Raises:
-            TypeError: a value is of another kind than its default.
+            TypeError: a value is of another type than its default.
         """
         defaults = defaults_of(cls)
         return cls(
@@ -83,16 +83,16 @@ class ManifestState:
         )
 
     def begun(self) -> ManifestState:
-        """Return the state for a run that writes: incomplete until it ends well."""
+        """Return the state for a run that writes: incomplete until the run ends well."""
         return replace(self, complete=False, listings=())
 
     def known_since(self, scope: str) -> float:
-        """Return when the listing began that the rows of a scope rely on, 0 where they rely on none now."""
+        """Return when the listing began that the rows of a scope rely on; 0 where there is none."""
         whole = self.listed_at if self.complete else 0.0
         return max(whole, dict(self.listings).get(scope, 0.0))
 
     def listed(self, scope: str, when: float) -> Self:
-        """Return the state after a run of a scope has brought its rows and a listing together.
+        """Return the state after a run of a scope that has compared its rows with a listing.
 
         The listings of other scopes stay as they were.
         """
@@ -104,11 +104,12 @@ class ManifestState:
     def on_device(self, device: int | None, scope: str) -> Self:
         """Return the state after a run of a scope that found the root of the source on a device.
 
-        A run that saw only a part cannot know of the rest (P3), so it saves a device only if none is known.
+        A run that has seen only a part knows nothing of the rest (P3), so it saves a device only if none is
+        known.
 
         Args:
-            device: ``st_dev``, ``None`` for a source that has none.
-            scope: a digest of filters and lists, empty for all of the source.
+            device: ``st_dev``; ``None`` for a source without one.
+            scope: a digest of filters and lists; empty for the whole source.
         """
         if device is None or (scope and self.device != -1):
             return self
@@ -116,7 +117,7 @@ class ManifestState:
 
 
 def _like(value: Any, default: Any) -> Any:
-    """Return a value as its field holds it: JSON has lists for tuples, and times without a fraction."""
+    """Return a value in the type of its field: JSON has lists instead of tuples, and integers as times."""
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     if isinstance(default, float) and type(value) is int:
@@ -155,11 +156,11 @@ class Manifest(Protocol):
         ...
 
     def rows_after(self, after: str, limit: int) -> list[RecordedEntry]:
-        """Return the same as :meth:`page`. Blocks, for callers that are in a thread already."""
+        """Return the same as :meth:`page`. Blocks; for callers that are in a thread already."""
         ...
 
     def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
-        """Return all rows with keys greater than ``after`` up to and with ``last``, ascending. Blocks."""
+        """Return all rows with keys after ``after``, up to and including ``last``, ascending. Blocks."""
         ...
 
     def stats_after(self, after: str, limit: int, headers: tuple[str, str] | None = None) -> list[Stat]:
@@ -172,7 +173,7 @@ class Manifest(Protocol):
         ...
 
     async def key_after(self, after: str, rows: int) -> str | None:
-        """Return the key ``rows`` rows after ``after`` (a key or empty), ``None`` where there are fewer."""
+        """Return the key ``rows`` rows after ``after`` (a key or empty); ``None`` where there are fewer."""
         ...
 
     async def get(self, key: str) -> RecordedEntry | None:
@@ -201,7 +202,7 @@ class Manifest(Protocol):
 
 
 class BlockingManifest(Manifest, Protocol):
-    """What a caller without an event loop asks. All of it blocks."""
+    """The methods for callers without an event loop. All of them block."""
 
     def state_now(self) -> ManifestState:
         """Return the state as last saved."""
@@ -212,7 +213,7 @@ class BlockingManifest(Manifest, Protocol):
         ...
 
     def has_more_rows(self, rows: int) -> bool:
-        """Whether there are more than so many rows."""
+        """Whether there are more than ``rows`` rows."""
         ...
 
     def record_now(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Removes a manifest with all that goes with it. Blocks."""
+"""Removes a manifest with all of its files. Blocks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ("left_in_bucket", "remove_manifest")
 
 
 def remove_manifest(path: str) -> int:
-    """Remove the files of a manifest but for its lock, which the caller holds.
+    """Remove the files of a manifest, except its lock, which the caller holds.
 
     Returns:
-        How many multipart uploads were begun and not finished. Nothing knows of them any more.
+        The number of unfinished multipart uploads, of which there is no record now.
 
     Raises:
         OSError: one of the files cannot be removed.
@@ -34,7 +34,7 @@ def remove_manifest(path: str) -> int:
 
 
 def left_in_bucket(unfinished: int) -> str:
-    """Return what a person has to know who has removed the record of so many uploads."""
+    """Return the warning after the removal of the record of ``unfinished`` uploads."""
     return (
         f"{count(unfinished, 'multipart upload')} that a killed run had begun will not be continued: the "
         "parts stay in the bucket until a lifecycle rule (AbortIncompleteMultipartUpload) removes them"

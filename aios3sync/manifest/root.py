@@ -1,7 +1,7 @@
-"""The root document of a manifest of several files: which file holds which keys. Pure.
+"""The root document of a manifest of several files: says which file holds which keys. Pure.
 
-A name of a layer that ends in ``.*`` is of a run that had not ended when the document was written: the layer
-is the latest of the files ``NAME.<attempt>.sqlite`` that the directory has by then.
+A layer name that ends in ``.*`` belongs to a run that had not ended when the document was written: the layer
+is the latest of the files ``NAME.<attempt>.sqlite`` in the directory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = (
 )
 
 ATTEMPTS: Final = ".*"
-"""The end of the name of a layer that a run had not finished."""
+"""Suffix of the name of a layer that its run had not finished."""
 _FORMAT: Final = 1
 _ATTEMPT: Final = re.compile(r"(.+)\.(\d{1,9})\.sqlite")
 
@@ -52,7 +52,7 @@ class RangeLayers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """What the document says.
+    """The content of the document.
 
     Attributes:
         generation: how often it was replaced.
@@ -71,7 +71,7 @@ class Root:
     open_runs: tuple[OpenRun, ...] = ()
 
     def encoded(self) -> bytes:
-        """Return the document."""
+        """Return the document as bytes."""
         value = {"format": _FORMAT, **asdict(self)}
         return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
 
@@ -80,7 +80,7 @@ class Root:
         """Read a document.
 
         Raises:
-            ValueError: it is none, or of a newer version.
+            ValueError: it is no such document, or of a newer version.
         """
         try:
             value: Mapping[str, Any] = json.loads(document)
@@ -111,11 +111,11 @@ class Root:
         return self.history[:1] == other.history[:1]
 
     def part(self, first: str, end: str) -> tuple[RangeLayers, ...]:
-        """Return the shards of a range, cut where it begins and ends.
+        """Return the shards of a range, cut at its beginning and end.
 
         Nothing is read or written: a file that is named for several ranges counts in each for that range
-        alone. What a file hides in one range must not come back from another range's older files, so ranges
-        with different files are never joined.
+        alone. Rows that a file hides in one range must not reappear from older files of another range, so
+        ranges with different files are never joined.
         """
         return tuple(
             shard._replace(first=max(shard.first, first), end=min(filter(None, (shard.end, end)), default=""))
@@ -125,7 +125,7 @@ class Root:
 
 
 def attempt_of(file: str) -> tuple[str, int] | None:
-    """Return the name of the layer that a file is an attempt of, and its number; ``None`` for others."""
+    """Return the layer of which a file is an attempt, and the number of the attempt; ``None`` for others."""
     found = _ATTEMPT.fullmatch(file)
     return None if found is None else (found[1], int(found[2]))
 
@@ -133,7 +133,7 @@ def attempt_of(file: str) -> tuple[str, int] | None:
 def numbered(state: ManifestState) -> ManifestState:
     """Return the state of a document while a run writes: incomplete, with the number of that run.
 
-    A later run has a number of its own then: rows that have its number it takes for its own.
+    So a later run gets another number: it takes rows with its number as its own.
     """
     return replace(state.begun(), run=state.run + 1)
 
@@ -179,15 +179,15 @@ def joined_shards(shards: Iterable[RangeLayers]) -> tuple[RangeLayers, ...]:
 
 
 def merged(base: Root, ours: Root, theirs: Root) -> Root:
-    """Return the document of two runs that both began with one, neither of which knows of the other.
+    """Return the merged document of two runs that began with the same one, without knowing of each other.
 
-    It names every file that one of them has added, and of those of ``base`` the ones that both still name.
-    Where both have a row, neither is known to be the later one, so the next run has to list.
+    It names every file that one of them has added, and those files of ``base`` that both still name. Where
+    both have a row, it is unknown which is the later one, so the next run has to list.
 
     Args:
-        base: what both began with.
-        ours: what one of them made of it.
-        theirs: what the other one did; its generation is the one to follow.
+        base: the document with which both began.
+        ours: the result of one run.
+        theirs: the result of the other; the new generation follows its generation.
     """
     edges = sorted({shard.first for root in (base, ours, theirs) for shard in root.shards})
     ranges = zip(edges, [*edges[1:], ""], strict=True)
@@ -202,15 +202,15 @@ def merged(base: Root, ours: Root, theirs: Root) -> Root:
 
 
 def _layers(root: Root, first: str, end: str) -> tuple[str, ...]:
-    """Return the files of a range that no shard ends within."""
+    """Return the files of a range within which no shard ends."""
     (shard,) = root.part(first, end)
     return shard.layers
 
 
 def _merged_layers(base: tuple[str, ...], ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
-    """Return all that is new, over what both have kept.
+    """Return all new files, above those that both have kept.
 
-    A run that has left files out has copied their rows: its file is below what the other one has written.
+    A run that has dropped files has copied their rows: its file goes below that of the other run.
     """
     kept = [name for name in base if name in ours and name in theirs]
     new_ours, new_theirs = ([name for name in names if name not in base] for names in (ours, theirs))
@@ -220,11 +220,11 @@ def _merged_layers(base: tuple[str, ...], ours: tuple[str, ...], theirs: tuple[s
 
 
 def joined_state(states: Sequence[ManifestState], before: ManifestState) -> ManifestState:
-    """Return the state of a manifest whose parts have these; what its rows rely on is for the caller to say.
+    """Return the state of a manifest from those of its parts; the caller sets what its rows rely on.
 
     Args:
         states: of the ranges, as their runs saved them.
-        before: of the whole manifest, whose device stays: machines number their devices each by itself.
+        before: of the whole manifest, whose device stays: each machine numbers its devices itself.
     """
     if not states:
         return before

@@ -1,10 +1,10 @@
 """The directory of a manifest of several files, with its root document.
 
-The files lie in one directory, which several machines may share. The document is
-``root.<generation>.json``; the one with the highest number counts. It is replaced by compare-and-swap without
-any lock: link(2) makes the file of the next generation only if there is none, so of two writers one finds
-that the other was first. Old documents are removed, so a writer that stood still for long may find the name
-of a generation free again that was used: it then reads the document that counts, which names its ancestors.
+The files are in one directory, which several machines may share. The document is ``root.<generation>.json``;
+the one with the highest number counts. It is replaced by compare-and-swap without any lock: link(2) creates
+the file of the next generation only if there is none, so one of two writers learns that the other was first.
+Old documents are removed, so a writer that was suspended for long may find a used generation free again: it
+then reads the current document, which names its ancestors.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ("RootDirectory", "shards_directory", "single_file", "synchronize")
 
 _DOCUMENT: Final = re.compile(r"root\.(\d{1,18})\.json")
 _KEPT: Final = 8
-"""Documents that stay: a reader may be about to open one that is not the last any more."""
+"""Documents that are kept: a reader may be about to open one that is no longer the last."""
 _ANCESTORS: Final = 64
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 
 def _is_left(file: str, named: set[str]) -> bool:
-    """Whether a file is of a layer, or goes with one that is, that is not named; others are not ours.
+    """Whether a file is a layer that is not named, or belongs to one; other files are not ours.
 
-    A journal of unfinished uploads stays: what it says is not in the manifest, see :mod:`.unfinished`.
+    A journal of unfinished uploads stays: its content is not in the manifest, see :mod:`.unfinished`.
     """
     if file.endswith(".uploads"):
         return False
@@ -44,12 +44,12 @@ def _is_left(file: str, named: set[str]) -> bool:
 
 
 def shards_directory(manifest_path: str) -> str:
-    """Return the directory of the files of a manifest that is kept in several."""
+    """Return the directory of a manifest in several files."""
     return f"{manifest_path}{SHARDS}"
 
 
 def single_file(directory: str) -> str:
-    """Return the name of the manifest in one file that was there before the directory, relative to that."""
+    """Return the name of the former manifest in one file, relative to the directory."""
     return os.path.join("..", os.path.basename(directory).removesuffix(SHARDS))
 
 
@@ -64,7 +64,7 @@ class RootDirectory:
     path: str
 
     def read(self) -> Root | None:
-        """Return the document that counts, ``None`` where there is none.
+        """Return the current document; ``None`` where there is none.
 
         Raises:
             ManifestError: the directory cannot be read.
@@ -110,7 +110,7 @@ class RootDirectory:
         return root
 
     def _counts(self, generation: int, own: str) -> bool:
-        """Whether a document that was just made counts, or one that was made from it; else it is removed."""
+        """Whether a new document, or one that was made from it, is the current one; if not, remove it."""
         if self._generations()[-1] <= generation:
             return True
         last = self.read()
@@ -120,10 +120,10 @@ class RootDirectory:
         return False
 
     def update(self, change: Callable[[Root | None], Root | None]) -> Root | None:
-        """Replace the document by what ``change`` makes of it, again whenever another writer was first.
+        """Replace the document by the result of ``change``, again whenever another writer was first.
 
         Args:
-            change: returns the next document, whose generation is set here; ``None`` to leave it.
+            change: returns the next document, whose generation is set here; ``None`` for no change.
 
         Raises:
             ManifestError: as :meth:`read` and :meth:`swap`.
@@ -139,7 +139,7 @@ class RootDirectory:
                 return written
 
     def file(self, name: str) -> str:
-        """Return the absolute path of the file of a layer that is finished, empty where there is none."""
+        """Return the absolute path of a finished layer; empty where there is none."""
         path = os.path.normpath(os.path.join(self.path, name))
         return path if os.path.exists(path) else ""
 
@@ -153,9 +153,9 @@ class RootDirectory:
         return [found[number] for number in sorted(found, reverse=True)]
 
     def next_attempt(self, name: str) -> str:
-        """Make the empty file of a further attempt at a layer, and return its path.
+        """Create the empty file of a further attempt at a layer, and return its path.
 
-        Only one process can make the file, on whatever machine: so each has one writer.
+        Only one process on any machine can create the file, so each has one writer.
 
         Raises:
             ManifestError: the directory cannot be written.
@@ -177,11 +177,11 @@ class RootDirectory:
             return path
 
     def unnamed(self) -> list[str]:
-        """Return the names of files that the document does not name, as of now: no run will read them.
+        """Return the names of files that the document does not name now: no run will read them.
 
-        A run is named before it makes its first file, and the directory is read before the document: so no
-        file of a run that is at work is taken for one that is left over. While runs are open nothing is: they
-        read what was named when they began.
+        A run is named before it creates its first file, and the directory is read before the document: so no
+        file of a working run is taken for an abandoned one. While runs are open nothing is: they read what
+        was named when they began.
 
         Raises:
             ManifestError: as :meth:`read`.
@@ -198,7 +198,7 @@ class RootDirectory:
         ]
 
     def drop(self, files: Iterable[str]) -> None:
-        """Remove files; what cannot be removed stays."""
+        """Remove files; those that cannot be removed stay."""
         for file in files:
             with suppress(OSError):
                 os.unlink(os.path.join(self.path, file))
@@ -253,7 +253,7 @@ class RootDirectory:
 
 
 def synchronize(directory: str) -> None:
-    """Wait until the names in a directory are on the disk. Blocks.
+    """Wait until the entries of a directory are on the disk. Blocks.
 
     Raises:
         OSError: they are not.

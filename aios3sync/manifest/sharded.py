@@ -1,4 +1,4 @@
-"""Opens a manifest of several files as one, for a run on one machine: it writes a file of its own on top.
+"""Opens a manifest of several files as one, for a run on one machine, which writes a new file on top.
 
 The run names itself and its file in the root document before it writes the first row, so that a run after a
 crash finds what was recorded, and trusts nothing. It puts the document in order when it closes the manifest.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ("MOST_LAYERS", "begin_attempt", "layers_of", "open_shards")
 
 MOST_LAYERS: Final = 6
-"""Files below the one on top: each one more is asked for every page of rows."""
+"""Files below the top one: each of them is read for every page of rows."""
 
 
 def layers_of(
@@ -46,8 +46,8 @@ def layers_of(
 ) -> list[Layer]:
     """Return the files of shards, the newest first for every key. Blocks.
 
-    An attempt that its run did not close is copied; where nothing may be written, it is left out. That loses
-    nothing but time: the state of such a manifest says that the run has to list.
+    An attempt that its run has not closed is copied; where nothing may be written, it is left out. That only
+    costs time: the state of such a manifest says that the run has to list.
 
     Args:
         directory: where they are.
@@ -65,10 +65,10 @@ def layers_of(
 
 
 def _file_to_read(directory: RootDirectory, name: str, *, read_only: bool) -> str:
-    """Return the file of a layer, closed; of attempts the latest. Empty where there is none.
+    """Return the closed file of a layer, or of its latest attempt; empty where there is none.
 
-    A process may be killed while it makes the file of an attempt. What it left has no rows of its own, and
-    would hide those below it if it was taken for a file that needs none.
+    A process may be killed while it creates the file of an attempt. Such a file has no rows and names no
+    layers, and would hide the rows below it if it counted.
     """
     if not name.endswith(ATTEMPTS):
         path = directory.file(name)
@@ -84,13 +84,13 @@ def _file_to_read(directory: RootDirectory, name: str, *, read_only: bool) -> st
 
 
 def _closed(path: str) -> str:
-    """Return the path of a file that no run writes any more, once SQLite has closed it."""
+    """Return the path of a file that no run writes now, once SQLite has closed it."""
     SqliteManifest.open(path).close_now()
     return path
 
 
 def _copied(directory: RootDirectory, stem: str, path: str) -> str:
-    """Return a copy of an attempt that was not closed, which is the next one: it may still be written."""
+    """Return a copy of an unclosed attempt, as the next attempt: the original may still be written."""
     copy = directory.next_attempt(stem)
     try:
         copy_file(path, copy)
@@ -110,16 +110,16 @@ def begin_attempt(
     *,
     only: tuple[str, str] | None = None,
 ) -> str:
-    """Make the file of the next attempt at a layer, with the rows of the last one that was begun. Blocks.
+    """Create the file of the next attempt at a layer, with the rows of the last one that was begun. Blocks.
 
     Args:
-        directory: where it is made.
-        name: of the layer, without the end that stands for its attempts.
+        directory: of the file.
+        name: of the layer, without the suffix of attempts.
         binding: the pair.
         state: of the manifest.
         layers: below the first attempt, by paths that are absolute or relative to the directory.
         only: the first key and the end of the only range that is wanted. Where there are many layers, its
-            rows are copied, so that the layers are not needed any more.
+            rows are copied, so that the layers are no longer needed.
 
     Returns:
         Its path.
@@ -172,7 +172,7 @@ def _new_name() -> str:
 
 
 def _name_on_top(directory: RootDirectory, root: Root, name: str) -> None:
-    """Put a layer on top of all shards, of a run that has begun: only its end says what the rows rely on."""
+    """Put the layer of a beginning run on top of all shards: the state is completed when the run ends."""
     run = _this_run(name)
 
     def change(now: Root | None) -> Root:
@@ -188,14 +188,14 @@ def _this_run(name: str) -> OpenRun:
 
 
 class _ShardedManifest(LayeredManifest):
-    """A layered manifest that puts the root document in order when it is closed."""
+    """A layered manifest that completes the root document when it is closed."""
 
     _directory: RootDirectory | None = None
     _name = ""
     _renewed = 0.0
 
     def publish_to(self, directory: RootDirectory, name: str) -> None:
-        """Say which document names the file, and by which layer."""
+        """Set the document that names the file, and the name of the layer."""
         self._directory, self._name, self._renewed = directory, name, time.time()
 
     def record_now(
@@ -211,7 +211,7 @@ class _ShardedManifest(LayeredManifest):
                 self._directory.update(lambda root: None if root is None else renewed(root, run))
 
     def close_now(self) -> None:
-        """Close all files, and name this one in the document as one that is finished. Blocks."""
+        """Close all files, and name this one in the document as finished. Blocks."""
         directory, self._directory = self._directory, None
         if directory is None:
             super().close_now()
@@ -230,13 +230,13 @@ class _ShardedManifest(LayeredManifest):
     def _conclude(
         self, directory: RootDirectory, state: ManifestState, files: list[str], *, whole: bool
     ) -> None:
-        """Replace the document: the file, or none, stands in the place of the attempts.
+        """Replace the document: it names the file, or none, instead of the attempts.
 
         Args:
             directory: of the document.
             state: of the manifest.
             files: the file that was written.
-            whole: it has all rows, so that none below is needed.
+            whole: whether it has all rows, so that no file below is needed.
         """
         attempts = f"{self._name}{ATTEMPTS}"
 

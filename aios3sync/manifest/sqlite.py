@@ -1,4 +1,4 @@
-"""The default manifest: one SQLite file. It blocks only threads, never the event loop.
+"""The default manifest: one SQLite file. Only threads block, never the event loop.
 
 Rows are read in keyset pages, each a short transaction, so that the write-ahead log can be checkpointed
 while a run reads. WAL is used only on local filesystems, as SQLite demands (https://www.sqlite.org/wal.html).
@@ -83,11 +83,11 @@ _DAMAGE: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite
 
 T = TypeVar("T")
 _row: Final[Callable[[Any], RecordedEntry]] = partial(tuple.__new__, RecordedEntry)
-"""A third of the time of ``_make``, which is a function of Python."""
+"""Takes a third of the time of ``_make``, which is written in Python."""
 
 
 def is_sqlite(path: str) -> bool:
-    """Return whether the file begins as SQLite's do; an empty file counts, SQLite makes one first."""
+    """Return whether the file begins like those of SQLite; an empty one counts, as SQLite begins so."""
     with open(path, "rb") as file:
         head = file.read(len(_MAGIC))
     return head in (_MAGIC, b"")
@@ -109,8 +109,8 @@ class SqliteManifest:
         """Open or create the file (mode 0600). Blocks. An empty path keeps it in a private temporary file.
 
         Raises:
-            ManifestError: it cannot be created or read, or is another program's database.
-            ValueError: it is corrupt or of a newer version; the text says why.
+            ManifestError: it cannot be created or read, or is the database of another program.
+            ValueError: it is corrupt or of a newer version; the message says why.
         """
         try:
             connection = connect(path, read_only=read_only)
@@ -218,13 +218,13 @@ class SqliteManifest:
         return list(map(_decoded, found)) if self._wide else found
 
     def rows_within(self, low: str, end: str, limit: int, *, exclusive: bool) -> list[RecordedEntry]:
-        """Return up to ``limit`` rows from ``low`` on, or greater, that are less than ``end``. Blocks.
+        """Return up to ``limit`` rows from ``low``, or greater than it, that are less than ``end``. Blocks.
 
         Args:
             low: the least key.
             end: exclusive; empty for no end.
             limit: the most rows, -1 for all.
-            exclusive: the rows are greater than ``low``.
+            exclusive: whether the rows must be greater than ``low``.
         """
         return self._rows(f"SELECT {_COLUMNS} {_within(exclusive)}", (low, end or _NO_END, limit))
 
@@ -233,7 +233,7 @@ class SqliteManifest:
         return self.select(f"SELECT key {_within(exclusive)}", (low, end or _NO_END, limit))
 
     def select(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
-        """Return what a query finds. Blocks."""
+        """Return the rows of a query. Blocks."""
         return self._locked(lambda: self._connection.execute(sql, arguments).fetchall())
 
     def _rows(self, sql: str, arguments: tuple[object, ...]) -> list[RecordedEntry]:
@@ -254,12 +254,12 @@ class SqliteManifest:
             raise DamagedManifestError(f"a row holds no number: {error}", self._place) from error
 
     async def key_after(self, after: str, rows: int) -> str | None:
-        """Return the key some rows after another one."""
+        """Return the key ``rows`` rows after another one."""
         row = await self._run(lambda: self._connection.execute(_KEY_AFTER, (after, rows - 1)).fetchone())
         return None if row is None else str(row[0])
 
     def has_more_rows(self, rows: int) -> bool:
-        """Whether there are more than so many rows. Blocks."""
+        """Whether there are more than ``rows`` rows. Blocks."""
         found = self._locked(lambda: self._connection.execute(_KEY_AFTER, ("", rows)).fetchone())
         return found is not None
 
@@ -295,11 +295,11 @@ class SqliteManifest:
         self._locked(work)
 
     def counts_now(self) -> dict[str, Any]:
-        """Return the counts that were recorded last, empty for none. Blocks."""
+        """Return the counts that were recorded last; empty for none. Blocks."""
         return self._locked(lambda: self._read_state("counts")) or {}
 
     def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work in one transaction. Blocks."""
+        """Run ``work`` in one transaction. Blocks."""
 
         def whole() -> T:
             with self._connection:
@@ -341,7 +341,8 @@ class SqliteManifest:
     def close_now(self) -> None:
         """Close the file. Blocks.
 
-        It waits for the thread of a cancelled task, if there is one: SQLite would crash if closed below it.
+        It waits for the thread of a cancelled task, if there is one: SQLite would crash if it was closed
+        meanwhile.
         """
         with self._lock:
             self._connection.close()
@@ -368,7 +369,7 @@ def _within(exclusive: bool) -> str:
 
 
 def _failed(place: str, error: sqlite3.Error) -> ManifestError | TemporarySpaceError:
-    """Return the error for a failure of the surroundings; a manifest without a place is a temporary file."""
+    """Return the error for an environmental failure; a manifest without a place is a temporary file."""
     return ManifestError(f"the manifest {place!r} failed: {error}") if place else no_space(error)
 
 
@@ -385,16 +386,16 @@ def _encoded(row: RecordedEntry) -> RecordedEntry:
 
 
 def _decoded(row: Any) -> Any:
-    """Return a row, or its first five fields, with numbers for bytes."""
+    """Return a row, or its first five fields, with bytes converted to numbers."""
     return (row[0], *map(from_sqlite, row[1:5]), *row[5:])
 
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
-    """Connect to the file of a manifest as its file system allows it. Blocks.
+    """Connect to the file of a manifest, in a mode that its file system allows. Blocks.
 
     Args:
-        path: made if there is none; empty for a private temporary file.
-        read_only: make and write nothing.
+        path: created if missing; empty for a private temporary file.
+        read_only: create and write nothing.
 
     Raises:
         OSError: it cannot be made.
@@ -442,20 +443,20 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> N
 
 
 def _missing(connection: sqlite3.Connection) -> list[str]:
-    """Return the later columns that a file of an older version lacks."""
+    """Return the newer columns that a file of an older version lacks."""
     known = {name for _, name, *_ in connection.execute("PRAGMA main.table_info(entries)")}
     return [name for name in _LATER if known and name not in known]
 
 
 def _show_later_columns(connection: sqlite3.Connection) -> None:
-    """Let a file that cannot be changed appear to have all columns: a temporary view hides its table."""
+    """Make a file that must not be changed appear to have all columns: a temporary view hides its table."""
     if missing := _missing(connection):
         columns = ", ".join(f"'' AS {name}" for name in missing)
         connection.execute(f"CREATE TEMP VIEW entries AS SELECT *, {columns} FROM main.entries")  # noqa: S608
 
 
 def _is_local(path: str) -> bool:
-    """Return whether the filesystem of ``path`` keeps shared memory between processes, as WAL needs."""
+    """Return whether the filesystem of ``path`` supports memory shared between processes, as WAL needs."""
     try:
         with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             mounts = file.read().split("\n")[:-1]

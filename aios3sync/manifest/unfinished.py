@@ -1,12 +1,12 @@
-"""UnfinishedUploads: which multipart uploads were begun and have not ended, across runs that were killed.
+"""UnfinishedUploads: records multipart uploads that were begun and have not ended, across killed runs.
 
-It is a journal next to the manifest, with one line when an upload was created and one when it ended, each
-written at once: a process that is killed leaves the uploads on record that it leaves in the bucket. Uploads
-that are not on record are those of others, and are never touched.
+The record is a journal next to the manifest, with one line for the beginning and one for the end of an
+upload, each written at once: so the uploads that a killed process leaves in the bucket are on record. Uploads
+that are not on record belong to others, and are never touched.
 
-A run on several machines writes a journal for each attempt at a shard, since no two processes may add to one
-file of a shared filesystem (open(2), O_APPEND). All of them are read, by all runs of the pair; whoever holds
-the lock of the manifest while no other process is at work puts them into one.
+A run on several machines writes a journal for each attempt at a shard, since two processes may not append to
+one file of a shared filesystem (open(2), O_APPEND). All runs of the pair read all of them; a process that
+holds the lock of the manifest, while no other one works, joins them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ("UnfinishedUpload", "UnfinishedUploads", "count_unfinished", "join_jo
 _JOURNAL: Final = ".uploads"
 
 _MOST: Final = 64 * 1024 * 1024
-"""Bytes of a journal that is read; a longer one is no journal of ours."""
+"""Most bytes of a journal that is read; a longer file is no journal of ours."""
 
 
 class UnfinishedUpload(NamedTuple):
@@ -36,7 +36,7 @@ class UnfinishedUpload(NamedTuple):
     Attributes:
         key: of the object, in full.
         upload_id: of its parts.
-        version: says what was sent in which parts; empty where that is not recorded.
+        version: identifies what was sent in which parts; empty where that is not recorded.
     """
 
     key: str
@@ -47,13 +47,13 @@ class UnfinishedUpload(NamedTuple):
 class UnfinishedUploads:
     """The unfinished uploads of one pair.
 
-    The lock of the manifest is held, so that no other run of the pair uses them. Where the journal cannot be
-    read or written, uploads are not continued after a crash, and nothing else is different.
+    The lock of the manifest is held, so that no other run of the pair uses them. If the journal cannot be
+    read or written, uploads are only not continued after a crash.
 
     Args:
-        manifest_path: of the manifest that was asked for, or of the file of a shard; empty for no journal.
-        target: the endpoint and the bucket; lines of another one are left alone.
-        holds: whether a key, in full, is one of the run's: those of other shards are left alone.
+        manifest_path: of the manifest that was requested, or of the file of a shard; empty for no journal.
+        target: the endpoint and the bucket; lines of other targets are ignored.
+        holds: returns whether a full key belongs to the run: those of other shards are ignored.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class UnfinishedUploads:
         return (await self._earlier()).pop(key, None)
 
     async def left(self) -> list[UnfinishedUpload]:
-        """Return the uploads of earlier runs that nothing has taken."""
+        """Return the uploads of earlier runs that were not taken."""
         return list((await self._earlier()).values())
 
     async def began(self, upload: UnfinishedUpload) -> None:
@@ -81,14 +81,14 @@ class UnfinishedUploads:
             await self._append({"target": self._target, **upload._asdict()})
 
     async def ended(self, upload: UnfinishedUpload) -> None:
-        """Note that an upload is an object now, or was aborted."""
+        """Note that an upload was completed or aborted."""
         if upload.version:
             await self._append({"target": self._target, "ended": upload.upload_id})
 
     async def tidy(self) -> None:
-        """Remove what says nothing any more; call it when the transfers have ended.
+        """Remove obsolete lines; call it when the transfers have ended.
 
-        What a shard has written its coordinator puts in order, when no other shard is at work.
+        For shards the coordinator does that, when no shard works.
         """
         whole = whole_path(self._manifest_path)
         if self._there and whole == self._manifest_path:
@@ -118,7 +118,7 @@ class UnfinishedUploads:
                 os.close(descriptor)
 
     def _read(self) -> dict[str, UnfinishedUpload]:
-        """Return what is unfinished of the target and the keys."""
+        """Return the unfinished uploads of the target and the keys."""
         journals = [path for path in _journals(whole_path(self._manifest_path)) if os.path.exists(path)]
         self._there = bool(journals)
         found = _unfinished(journals)
@@ -130,26 +130,26 @@ class UnfinishedUploads:
 
 
 def uploads_path(manifest_path: str) -> str:
-    """Return the journal of unfinished uploads that goes with a manifest, or with one of its files."""
+    """Return the path of the journal of a manifest, or of one of its files."""
     return f"{manifest_path}{_JOURNAL}"
 
 
 def count_unfinished(manifest_path: str) -> int:
-    """Return how many uploads of any target are unfinished. Blocks."""
+    """Return the number of unfinished uploads of all targets. Blocks."""
     return len(_unfinished(_journals(manifest_path)))
 
 
 def join_journals(manifest_path: str, *, forget: bool = False) -> int:
-    """Put what is unfinished into the one journal of a manifest; remove it where nothing is. Blocks.
+    """Join all journals of a manifest to one; remove it if nothing is unfinished. Blocks.
 
-    The caller holds the lock of the manifest, and no other process is at work on the pair.
+    The caller holds the lock of the manifest, and no other process works on the pair.
 
     Args:
         manifest_path: of the manifest.
-        forget: drop the record of what is unfinished as well.
+        forget: also drop the record of unfinished uploads.
 
     Returns:
-        How many uploads of any target are unfinished.
+        The number of unfinished uploads of all targets.
     """
     journals = _journals(manifest_path)
     found = _unfinished(journals)
@@ -182,9 +182,9 @@ def _journals(manifest_path: str) -> list[str]:
 
 
 def _unfinished(journals: Iterable[str]) -> dict[tuple[str, str], UnfinishedUpload]:
-    """Return what was begun and has not ended, by its target and its identifier.
+    """Return the uploads that have not ended, by target and upload id.
 
-    What ended is often written in another journal than its beginning.
+    The end of an upload is often in another journal than its beginning.
     """
     begun: dict[tuple[str, str], UnfinishedUpload] = {}
     ended: set[tuple[str, str]] = set()
@@ -200,7 +200,7 @@ def _unfinished(journals: Iterable[str]) -> dict[tuple[str, str], UnfinishedUplo
 
 
 def _replay(line: bytes, begun: dict[tuple[str, str], UnfinishedUpload], ended: set[tuple[str, str]]) -> None:
-    """Take one line; the last one may be cut off."""
+    """Take one line; the last one may be truncated."""
     import json  # most runs have no journal
 
     try:
@@ -215,7 +215,7 @@ def _replay(line: bytes, begun: dict[tuple[str, str], UnfinishedUpload], ended: 
 
 
 def _line(facts: dict[str, str]) -> bytes:
-    """Return a line, which begins with a line feed as well: the line before it may be cut off."""
+    """Return a line, which also begins with a line feed, as the previous line may be truncated."""
     import json
 
     return b"\n%s\n" % json.dumps(facts).encode()

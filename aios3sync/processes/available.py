@@ -1,4 +1,4 @@
-"""How many processes a session may have that send and fetch small files."""
+"""Decides how many processes a session may have to send and fetch small files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from aios3sync.options import ConnectOptions
 __all__ = ("most_processes",)
 
 _MOST: Final = 4
-"""More than these send faster than one event loop can keep the books."""
+"""More processes would send faster than one event loop can record the results."""
 
 
 def most_processes(options: ConnectOptions, neighbours: int = 1) -> int:
-    """Return how many processes a session may have, 0 where none can be started.
+    """Return how many processes a session may have; 0 where none can be started.
 
     Args:
-        options: how many the user wants; without that there is one less than there are cores, up to 4.
-        neighbours: the sessions that share the cores of this machine.
+        options: how many the user wants; without the option one less than the number of cores, up to 4.
+        neighbours: number of sessions that share the cores of this machine.
     """
     if not _can_spawn():
         return 0
@@ -31,7 +31,7 @@ def most_processes(options: ConnectOptions, neighbours: int = 1) -> int:
 
 
 def _can_spawn() -> bool:
-    """Whether there is a Python to start; the executable of a frozen program is none."""
+    """Whether a Python interpreter can be started; a frozen program has none."""
     if getattr(sys, "frozen", False) or not Path(sys.executable or "").name.startswith("python"):
         return False
     return sys.platform == "linux"

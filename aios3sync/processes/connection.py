@@ -1,6 +1,6 @@
 """The connections of a process: plain sockets that never block, one request at a time on each.
 
-Only the response that all is well is understood; after any other one the session does the job itself.
+Only the response of a success is parsed; after any other one the session does the job itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = (
 )
 
 UNEXPECTED: Final = "UnexpectedAnswer"
-"""The code of a success that only the session can judge."""
+"""The code of a success that only the session can check."""
 _MAX_HEAD: Final = 16 * 1024
 _WOULD_BLOCK: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _find_headers: Final = re.compile(
@@ -39,11 +39,11 @@ _find_code: Final = re.compile(rb"<Code>\s*([A-Za-z0-9.]{1,100})\s*</Code>").sea
 
 
 class ConnectionLostError(Exception):
-    """Raised when a connection cannot be used any more.
+    """The connection can no longer be used.
 
     Attributes:
-        stale: it had served a request before, and not one byte of a response came: the endpoint had closed it
-            while it was idle, so that the request may be sent again.
+        stale: whether it had served a request before and no byte of a response was received: then the
+            endpoint had closed it while it was idle, and the request may be sent again.
     """
 
     def __init__(self, *, stale: bool) -> None:
@@ -52,7 +52,7 @@ class ConnectionLostError(Exception):
 
 
 class StoredResponse(NamedTuple):
-    """The response of an endpoint that stored an object; ``reusable``: the connection stays open."""
+    """The response of an endpoint that has stored an object; ``reusable``: the connection stays open."""
 
     etag: str
     encryption: str
@@ -65,9 +65,9 @@ class WorkerConnection:
 
     Attributes:
         descriptor: of its socket.
-        in_flight: what the caller gave with the request that is in flight, ``None`` while it is idle.
+        in_flight: what the caller passed with the request in flight; ``None`` while it is idle.
         started: when that request began, on the monotonic clock.
-        writing: whether a part of the request has not been taken by the socket yet.
+        writing: whether a part of the request was not accepted by the socket yet.
     """
 
     __slots__ = ("_response", "_socket", "_unsent", "_used", "descriptor", "in_flight", "started", "writing")
@@ -84,11 +84,11 @@ class WorkerConnection:
 
     @property
     def seconds(self) -> float:
-        """How long ago the request began."""
+        """Seconds since the request began."""
         return time.monotonic() - self.started
 
     def request(self, in_flight: object, content: bytes) -> bool:
-        """Begin to send one request; return whether the socket took all of it. Raises ConnectionLostError."""
+        """Begin to send a request; return whether the socket took all of it. Raises ConnectionLostError."""
         self.in_flight = in_flight
         self.started = time.monotonic()
         self._response = b""
@@ -109,11 +109,11 @@ class WorkerConnection:
         return not self.writing
 
     def read(self) -> bytes:
-        """Return the head of the response once it is whole, until then nothing.
+        """Return the head of the response once it is complete, until then ``None``.
 
         Raises:
-            ConnectionLostError: the connection broke, or a response came that no request asked for, or before
-                the request was whole.
+            ConnectionLostError: the connection broke, or a response was received without a request, or before
+                the request was sent.
         """
         if not self._receive(_MAX_HEAD):
             return b""
@@ -124,13 +124,13 @@ class WorkerConnection:
         return self._whole_response()
 
     def read_with_body(self, size: int) -> bytes:
-        """Return head and body of the response once all of it is there, until then nothing.
+        """Return head and body of the response once both are complete, until then ``None``.
 
-        A response whose body has not ``size`` bytes is returned without the rest of it.
+        A response whose body does not have ``size`` bytes is returned without waiting for the rest.
 
         Raises:
-            ConnectionLostError: the connection broke, or a response came that no request asked for, or before
-                the request was whole.
+            ConnectionLostError: the connection broke, or a response was received without a request, or before
+                the request was sent.
         """
         while not self._has_body(size):
             if not self._receive(_MAX_HEAD + size):
@@ -138,7 +138,7 @@ class WorkerConnection:
         return self._whole_response()
 
     def _receive(self, most: int) -> bool:
-        """Take what has come of the response, at most ``most`` bytes; return whether there was any."""
+        """Receive at most ``most`` bytes of the response; return whether there were any."""
         try:
             piece = self._socket.recv(most)
         except _WOULD_BLOCK:
@@ -168,7 +168,7 @@ class WorkerConnection:
 
 
 def parse_stored(head: bytes) -> StoredResponse | None:
-    """Return the response of an endpoint that stored the object; ``None`` for every other response."""
+    """Return the response of an endpoint that has stored the object; ``None`` for any other response."""
     if not head.startswith(b"HTTP/1.1 200") or not head.endswith(b"\r\n\r\n"):
         return None
     headers = {name.lower(): value for name, value in _find_headers(head)}
@@ -186,15 +186,15 @@ def parse_stored(head: bytes) -> StoredResponse | None:
 
 
 def status_of(head: bytes) -> int:
-    """Return the status of a response, 0 where it cannot be read."""
+    """Return the status of a response; 0 where it cannot be parsed."""
     parts = head[:32].split(b" ", 2)
     return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 
 
 def refusal_code(response: bytes) -> str:
-    """Return the error code of a response that is no plain success; its status where it names none.
+    """Return the error code of a response that is no plain success, or its status where it has no code.
 
-    The body of a refusal is not waited for. A success that is not of the plain kind has a code of ours.
+    It does not wait for the body of a refusal. A success that is not plain has a code of our own.
     """
     found = _find_code(response)
     if found is not None:

@@ -1,7 +1,7 @@
-"""The program of a download process: fetches objects, verifies them by their ETags, and writes their files.
+"""The program of a download process: fetches objects, verifies them by their ETags, and writes files.
 
-Files are written in batches. Only an object is written whose bytes have the MD5 that its ETag is, in answer
-to a request for that ETag; everything else is left to the session.
+Files are written in batches. An object is written only if the MD5 of its bytes is the ETag that was
+requested; everything else is left to the session.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from aios3sync.store.wire.sigv4 import EMPTY_SHA256, moment
 __all__ = ("DownloadProcess", "main")
 
 _BATCH: Final = 64
-"""Files that are written at once without waiting for more."""
+"""Number of files that are written without waiting for more."""
 _LATENCY: Final = 0.01
-"""Seconds that an object may wait for others to be written with it."""
+"""Seconds that an object may wait for others, to be written with them."""
 _HEADERS: Final = HeaderTemplate({}, ("if-match", "x-amz-content-sha256"))
 
 
@@ -38,7 +38,7 @@ class _Arrived(NamedTuple):
         number, file: of its job.
         encryption: of the object.
         at: when it arrived, on the monotonic clock.
-        seconds: that its request took.
+        seconds: duration of its request.
     """
 
     number: int
@@ -57,7 +57,7 @@ class DownloadProcess(JobProcess):
         self._arrived: list[_Arrived] = []
 
     def _set_up(self, rest: list[Any]) -> None:
-        """Open the directory, unless another one is in its place; then every job is returned."""
+        """Open the directory; if another one has replaced it, every job is returned."""
         tree = DownloadTree(*rest)
         writer = TreeWriter(tree.root, fsync=tree.fsync)
         try:
@@ -116,7 +116,7 @@ class DownloadProcess(JobProcess):
         super()._flush_results()
 
     def _write_arrived(self) -> None:
-        """Write files: many at once, or what there is where no more are on their way, or some have waited."""
+        """Write files: many at once, or all there are if no more are in flight or some have waited."""
         while self._arrived:
             is_last = len(self._connections) == len(self._idle)
             is_late = time.monotonic() - self._arrived[0].at >= _LATENCY
@@ -146,7 +146,7 @@ class DownloadProcess(JobProcess):
 
 
 def _waits() -> int:
-    """Return how often this process has waited for something, as for a disk."""
+    """Return how often this process has had to wait, such as for a disk."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 

@@ -1,4 +1,4 @@
-"""Reads the response of an object that is what the job says; any other one is left to the session. Pure."""
+"""Parses the response for an object that is as the job says; any other one is left to the session. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _find_length: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*
 
 
 class FetchedObject(NamedTuple):
-    """An object whose bytes are proved; ``reusable``: the connection stays open."""
+    """An object with verified bytes; ``reusable``: whether the connection stays open."""
 
     body: bytes
     mtime_ns: int
@@ -27,18 +27,18 @@ class FetchedObject(NamedTuple):
 
 
 def body_size(head: bytes) -> int:
-    """Return the bytes that follow a head, -1 where it does not say so in a plain number."""
+    """Return the number of bytes that follow a head; -1 where it has no plain number for it."""
     found = _find_length(head)
     return -1 if found is None else int(found[1])
 
 
 def parse_fetched(response: bytes, size: int, etag: str) -> FetchedObject | None:
-    """Return the object of a response; ``None`` where it is not the plain one that was asked for.
+    """Return the object of a response; ``None`` unless it is the plain one that was requested.
 
     Args:
         response: head and body.
         size: bytes that the object must have.
-        etag: that it must have, and that must be the MD5 of the body.
+        etag: that it must have, and that must equal the MD5 of the body.
     """
     head, _, body = response.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200") or not head.isascii() or len(body) != size:
@@ -68,7 +68,7 @@ def parse_fetched(response: bytes, size: int, etag: str) -> FetchedObject | None
 
 
 def _last_modified(header: str) -> int:
-    """Return the mtime of a file whose object has none in its metadata."""
+    """Return the mtime for a file whose object has none in its metadata."""
     from aios3sync.store.s3.http_dates import http_date  # most objects need none of it
 
     try:

@@ -1,6 +1,6 @@
-"""What the pools of upload and of download processes share.
+"""JobPool: the common part of the pools of upload and download processes.
 
-Processes are started when they are worth it, and given up when many jobs are returned.
+Processes are started when that is worth it, and ended when many jobs are returned.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ _JOBS_PER_PROCESS: Final = 2048
 _MIN_RETURNED: Final = 64
 """Jobs that may be returned before the rate of returned jobs counts."""
 _MAX_RETURN_RATE: Final = 0.2
-"""The share of returned jobs, above which the processes are given up."""
+"""The share of returned jobs above which the processes are not used any further."""
 _REFUSED: Final = frozenset({400, 401, 403})
 
 
 class JobPool:
-    """The processes of one run that work on jobs of one kind.
+    """The processes of one run that work on jobs of one type.
 
     Args:
-        store: of the bucket; its route is that of the processes.
+        store: of the bucket; the processes use its route.
         limiter: requests in flight, shared with all other requests of the session.
-        counts: where the requests of the processes are counted.
-        most: how many processes.
+        counts: takes the requests of the processes.
+        most: the largest number of processes.
         program: the module whose ``main`` a process runs.
         operation: the S3 operation of its requests.
-        observer: takes the requests and retries, ``None`` for nobody.
+        observer: takes the requests and retries; ``None`` for no observer.
     """
 
     def __init__(  # noqa: PLR0913 - what the session lends, and the kind of the jobs
@@ -83,7 +83,7 @@ class JobPool:
         self._submitted = self._returned = 0
 
     def _set_up(self, message: tuple[object, ...]) -> None:
-        """Send a message to every process, those that are started later included."""
+        """Send a message to every process, including those that are started later."""
         self._setup.append(message)
         for worker in self._workers:
             worker.send(message)
@@ -91,10 +91,10 @@ class JobPool:
     async def _submit(
         self, jobs: Sequence[ProcessJob], settle: Callable[[int, tuple[Any, ...]], bool]
     ) -> list[int]:
-        """Have jobs done; return the positions of those that were not.
+        """Pass jobs to processes; return the positions of those that were not done.
 
         Args:
-            jobs: of the kind of this pool.
+            jobs: of the type of this pool.
             settle: called with the position and the result of each job; returns whether it is done.
         """
         everything = [*range(len(jobs))]
@@ -121,7 +121,7 @@ class JobPool:
         return returned
 
     def _note_result(self, key: str, result: tuple[Any, ...], *, done: bool) -> None:
-        """Count the request of a job that was done, or returned: then it is sent again in this process."""
+        """Count the request of a job that was done, or was returned: then this process sends it again."""
         if self._observer is not None:
             self._observe(self._observer, key, result)
         if len(result) != RETURNED:
@@ -147,7 +147,7 @@ class JobPool:
             self._observer.retry(retry)
 
     def _observe(self, observer: Observer, key: str, result: tuple[Any, ...]) -> None:
-        """Tell of the request of a job, if one was made."""
+        """Report the request of a job to the observer, if one was sent."""
         status, cause, seconds = 200, "", result[-1]
         if len(result) == RETURNED:
             status, cause = result[1], "" if result[1] else "ConnectionLost"
@@ -169,9 +169,9 @@ class JobPool:
                 closing.start_soon(worker.aclose)
 
     def _note_returned(self, reason: str, *, refused: bool) -> None:
-        """Count a returned job; where many are returned all work is done twice, and no more are submitted.
+        """Count a returned job; if many are returned, work is done twice, so no more jobs are submitted.
 
-        A refusal may end once the session knows the right region, clock or credentials: on another route the
+        Refusals may end once the session knows the right region, clock or credentials: on a new route the
         processes are tried again.
         """
         self._returned += reason not in (NOT_UTF8, CANCELLED)
@@ -183,7 +183,7 @@ class JobPool:
             self.cancel_pending()
 
     async def _least_loaded(self, route: BucketRoute) -> WorkerProcess | None:
-        """Return the process that holds the fewest jobs; start one more where that is worth it."""
+        """Return the process with the fewest jobs; start another one where that is worth it."""
         if len(self._workers) < self._wanted and (not self._workers or not self._starting.locked()):
             async with self._starting:  # while there is no process at all, everyone waits for the first
                 if len(self._workers) < self._wanted:
@@ -193,7 +193,7 @@ class JobPool:
 
     @property
     def _wanted(self) -> int:
-        """How many processes the jobs so far are worth."""
+        """How many processes are worth it for the jobs so far."""
         return min(self._most, 1 + self._submitted // _JOBS_PER_PROCESS)
 
     async def _start(self, route: BucketRoute) -> None:

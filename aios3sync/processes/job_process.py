@@ -1,6 +1,6 @@
-"""What the programs of all processes share: jobs, connections, and results that go back in batches.
+"""JobProcess: the common part of the programs: jobs, connections, and results that are returned in batches.
 
-One thread waits for all connections at once, others only open them.
+One thread waits for all connections; other threads only open them.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = ("JobProcess", "Route", "SentJob", "serve")
 _MAX_OPENING: Final = 32
 """Connections that are opened at once, each in a thread."""
 _BATCH: Final = 64
-"""Results that are sent back at once without waiting for more."""
+"""Number of results that are sent back without waiting for more."""
 _LATENCY: Final = 0.005
-"""Seconds that a result may wait for others to go back with it."""
+"""Seconds that a result may wait for others, to be sent back with them."""
 _SLOW_FILE: Final = 0.0005
-"""Mean seconds for a small file, above which one thread cannot keep the connections busy."""
+"""Mean seconds for a small file above which one thread cannot keep the connections busy."""
 _SAMPLE: Final = 64
-"""Files over which that mean is taken."""
+"""Number of files for that mean."""
 _READABLE: Final = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -66,7 +66,7 @@ class Route:
 
 
 class SentJob(NamedTuple):
-    """The job whose request is in flight on a connection; ``facts`` are those of its program."""
+    """The job whose request is in flight on a connection; ``facts`` belong to its program."""
 
     number: int
     job: Any
@@ -135,7 +135,7 @@ class JobProcess(ABC):
 
     @abstractmethod
     def _set_up(self, rest: list[Any]) -> None:
-        """Take a message that only this program has."""
+        """Take a message that only this program knows."""
 
     def _change_route(self, route: Route) -> None:
         old, self._routes = self._routes, [route]
@@ -161,7 +161,7 @@ class JobProcess(ABC):
 
     @abstractmethod
     def _send(self, connection: WorkerConnection, number: int, job: Any) -> None:
-        """Begin the request of one job on a connection; or end the job, and have the connection idle."""
+        """Begin the request of one job on a connection, or end the job and leave the connection idle."""
 
     def _request(self, connection: WorkerConnection, sent: SentJob, content: bytes) -> None:
         try:
@@ -190,15 +190,15 @@ class JobProcess(ABC):
                 self._close(connection)
 
     def _read(self, connection: WorkerConnection) -> bytes:
-        """Return the head of the response once all of it is there, until then nothing."""
+        """Return the head of the response once it is complete, until then ``None``."""
         return connection.read()
 
     @abstractmethod
     def _on_response(self, sent: SentJob, head: bytes, seconds: float) -> bool:
-        """End a job whose request took so many seconds; return whether its connection can be used again."""
+        """End a job whose request took ``seconds``; return whether its connection can be reused."""
 
     def _on_lost(self, connection: WorkerConnection, error: ConnectionLostError) -> None:
-        """Close a lost connection; a job whose connection was closed while idle is tried on another one."""
+        """Close a lost connection; a job whose connection was closed while idle is sent on another one."""
         self._close(connection)
         if isinstance(sent := connection.in_flight, SentJob):
             if error.stale:
@@ -257,7 +257,7 @@ class JobProcess(ABC):
             self._results.append((self._pending.popleft()[0], UNSENT, reason, 0.0))
 
     def _note_storage(self, seconds: float, files: int) -> None:
-        """Count files that were read or written; where that is slow, the session does it, in threads."""
+        """Count files that were read or written; where that is slow, the session does it in threads."""
         self._storage_seconds += seconds
         self._storage_files += files
         if self._storage_files >= _SAMPLE:
@@ -268,7 +268,7 @@ class JobProcess(ABC):
     # Results
 
     def _has_waiting(self) -> bool:
-        """Whether something waits to go back with others."""
+        """Whether results wait to be sent back."""
         return bool(self._results)
 
     def _flush_results(self) -> None:

@@ -1,4 +1,4 @@
-"""The messages between a session and its processes: plain tuples, framed to cross a pipe."""
+"""The messages between a session and its processes: plain tuples, framed for a pipe."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ __all__ = (
 # From the session to a process
 
 ROUTE: Final = "route"
-"""``(ROUTE, *RouteMessage)``: how the bucket is reached from now on. The first message of all."""
+"""``(ROUTE, *RouteMessage)``: the route to the bucket from now on. This is the first message."""
 HEADER_TEMPLATE: Final = "header template"
 """``(HEADER_TEMPLATE, *HeaderTemplateMessage)``: headers that many jobs share."""
 TREE: Final = "tree"
-"""``(TREE, *DownloadTree)``: the directory that a download process writes below; before its first job."""
+"""``(TREE, *DownloadTree)``: the directory of a download process; sent before its first job."""
 JOBS: Final = "jobs"
 """``(JOBS, slots, skew, first, [job, ...])``: files to send or objects to fetch, numbered from ``first`` on;
 the number of requests that may be in flight at once from now on; and the clock skew in seconds."""
@@ -59,22 +59,22 @@ RETURNED: Final = 4
 UNSENT: Final = -1
 """The status of a job for which no request was made."""
 CANCELLED: Final = "cancelled before it began"
-"""The reason of jobs that are returned because of CANCEL_PENDING."""
+"""The reason for jobs that are returned because of CANCEL_PENDING."""
 DISK_FULL: Final = "the disk is full"
-"""The reason of a job whose file has no room; all others are returned as well then."""
+"""The reason for a job for whose file there is no space; then all others are returned as well."""
 NOT_UTF8: Final = "the body is not UTF-8"
-"""The reason of jobs whose headers would be wrong."""
+"""The reason for jobs whose headers would be wrong."""
 SLOW_STORAGE: Final = "the storage is slow"
-"""The reason of jobs whose files are read faster by many readers at once."""
+"""The reason for jobs whose files are read faster by many readers at once."""
 
 
 class RouteMessage(NamedTuple):
-    """How a bucket is reached, and what requests are signed with.
+    """The route to a bucket, and what requests are signed with.
 
     Attributes:
         access_key, secret_key, token, region, service: for signatures.
         authority, root, user_agent: for request heads, see :class:`~aios3sync.store.wire.signing.HeadWriter`.
-        host, port: where connections lead to.
+        host, port: of the connections.
         authorities: ``None`` for plain HTTP, else the fields of
             :class:`~aios3sync.store.wire.tls.TrustedAuthorities`.
         connect, read: time-outs in seconds.
@@ -96,7 +96,7 @@ class RouteMessage(NamedTuple):
 
 
 class HeaderTemplateMessage(NamedTuple):
-    """Headers that files share, and where each file's own values belong.
+    """Headers that files share, and the places of each file's own values.
 
     Attributes:
         number: of the template.
@@ -105,7 +105,7 @@ class HeaderTemplateMessage(NamedTuple):
         metadata: values of the metadata, whose headers are the last ones of ``varying``.
         mtime: index in ``metadata`` of the file's mtime.
         md5: index in ``metadata`` of the file's MD5 as rclone writes it, -1 where it is not written.
-        utf8: the headers are correct only for bodies in UTF-8.
+        utf8: whether the headers are correct only for bodies in UTF-8.
     """
 
     number: int
@@ -122,7 +122,7 @@ class HeaderTemplateMessage(NamedTuple):
 LENGTH: Final = 8
 """Bytes in front of each frame that hold its length, little-endian."""
 _MAX_FRAME: Final = 256 * 1024 * 1024
-"""Largest frame in bytes. A longer one is noise, whose end would never come."""
+"""Largest frame in bytes. A longer one is garbage, whose end would never be received."""
 
 
 def frame(message: Any) -> bytes:
@@ -140,7 +140,7 @@ def length_of(head: bytes) -> int:
     """Return the length of the frame that follows these LENGTH bytes.
 
     Raises:
-        ValueError: no frame is that long.
+        ValueError: it is longer than any frame.
     """
     length = int.from_bytes(head, "little")
     if length > _MAX_FRAME:
@@ -149,7 +149,7 @@ def length_of(head: bytes) -> int:
 
 
 def send(descriptor: int, message: Any) -> None:
-    """Write a message; blocks until the pipe has taken all of it.
+    """Write a message; blocks until the pipe has accepted all of it.
 
     Raises:
         BrokenPipeError: the other end is closed.
@@ -160,7 +160,7 @@ def send(descriptor: int, message: Any) -> None:
 
 
 def receive(descriptor: int) -> Any:
-    """Read a message; blocks until it is whole.
+    """Read a message; blocks until it is complete.
 
     Raises:
         EOFError: the other end is closed.

@@ -1,4 +1,4 @@
-"""The seam between the engine and the processes that send and fetch small files. Types only, no I/O."""
+"""The protocol between the engine and the processes that send and fetch small files. Types only, no I/O."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = (
 )
 
 MAX_JOB_BYTES = 64 * 1024
-"""Bytes of the largest file that is worth a job. Larger ones are digested without the interpreter lock: the
-session itself is as fast."""
+"""Bytes of the largest file that is worth a job. Larger ones are hashed without the interpreter lock:
+the session itself is as fast."""
 
 
 class UploadJob(NamedTuple):
     """One file to send.
 
     Attributes:
-        place: where the file is.
+        place: of the file.
         key: the full key of the object.
         template: number of its header template, see :meth:`Offloader.header_template`.
         size, mtime_ns, ctime_ns, inode: the stat that the file must have; else it is not sent.
@@ -70,7 +70,7 @@ OnStored = Callable[[int, UploadResult], None]
 
 
 class Offloader(Protocol):
-    """Sends small files. It handles only the case in which all is well, and returns every other job."""
+    """Sends small files. It handles only the successful case, and returns every other job."""
 
     def header_template(
         self, options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False
@@ -81,7 +81,7 @@ class Offloader(Protocol):
             options: the headers; the values that differ from file to file are placeholders.
             mtime_name: the metadata that holds each file's own mtime.
             md5_name: the metadata that holds each file's MD5 as rclone writes it; empty for none.
-            utf8: the headers say that the body is UTF-8; a file that is not UTF-8 is returned.
+            utf8: whether the headers say that the body is UTF-8; then a file that is not UTF-8 is returned.
 
         Returns:
             The number, or ``None`` where the headers need more, such as a checksum of the body.
@@ -89,9 +89,9 @@ class Offloader(Protocol):
         ...
 
     async def upload(self, jobs: Sequence[UploadJob], on_stored: OnStored) -> list[int]:
-        """Send jobs, and return the positions of those that have to be sent in this process.
+        """Send jobs, and return the positions of those that this process has to send.
 
-        Some of these may be stored all the same, if the response was lost. Raises CredentialsError.
+        Some of these may be stored nevertheless, if the response was lost. Raises CredentialsError.
         """
         ...
 
@@ -113,8 +113,8 @@ class DownloadTree(NamedTuple):
 
     Attributes:
         root: absolute path of the directory, which exists.
-        device, inode: of the directory: another one in its place is not written to.
-        fsync: files are on the disk before they get their names.
+        device, inode: of the directory: a replacement of it is not written to.
+        fsync: whether files are on the disk before they get their names.
     """
 
     root: str
@@ -142,12 +142,12 @@ class DownloadJob(NamedTuple):
 
 
 class DownloadResult(NamedTuple):
-    """The result of a job whose object is a file now; its MD5 is the ETag of the job.
+    """The result of a job whose file was written; its MD5 is the ETag of the job.
 
     Attributes:
         written: the file.
         started_ns: when writing began, nanoseconds since the epoch.
-        encryption: what the endpoint said of it.
+        encryption: of the object, from the response.
     """
 
     written: SourceEntry
@@ -160,13 +160,13 @@ OnWritten = Callable[[int, DownloadResult], None]
 
 
 class Downloader(Protocol):
-    """Fetches small objects into files. It handles only the case in which all is well."""
+    """Fetches small objects into files. It handles only the successful case."""
 
     async def download(self, jobs: Sequence[DownloadJob], on_written: OnWritten) -> list[int]:
-        """Do jobs, and return the positions of those that have to be done in this process.
+        """Do jobs, and return the positions of those that this process has to do.
 
-        The files of some of these may be written all the same, if the process was lost. Raises
-        CredentialsError, and the OSError of a full disk with the key of a job that found it full.
+        The files of some of these may be written nevertheless, if the process was lost. Raises
+        CredentialsError, and for a full disk its OSError, with the key of the job.
         """
         ...
 

@@ -66,7 +66,7 @@ class UploadPool(JobPool):
         return await self._submit(jobs, settle)
 
     def _settle(self, job: UploadJob, result: tuple[Any, ...], position: int, on_stored: OnStored) -> bool:
-        """Count a job, and report it if its object is stored as it was sent; return whether it is."""
+        """Count a job, and report it if its object was stored as it was sent; return whether it was."""
         stored = None if len(result) == RETURNED else self._stored(job, result)
         self._note_result(job.key, result, done=stored is not None)
         if stored is not None:
@@ -74,7 +74,7 @@ class UploadPool(JobPool):
         return stored is not None
 
     def _stored(self, job: UploadJob, result: tuple[Any, ...]) -> UploadResult | None:
-        """Return the result of a job, ``None`` where the object is not what was sent."""
+        """Return the result of a job; ``None`` where the object is not what was sent."""
         _, md5, started_ns, sha256, etag, encryption, version, _ = result
         self._counts.bytes_sent += job.size
         put = PutResult(etag, encryption, version)

@@ -1,4 +1,4 @@
-"""The session's end of one process: the child process, its two pipes and the jobs that it holds."""
+"""WorkerProcess: the session's side of one process: the child process, its two pipes and its jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OnSettled = Callable[[int, Result], None]
 
 
 class ProcessJob(Protocol):
-    """A job of any kind: a tuple of plain values."""
+    """A job of any type: a tuple of plain values."""
 
     @property
     def size(self) -> int:
@@ -42,12 +42,12 @@ _PROGRAM: Final = (
 )
 _PACKAGE: Final = str(Path(__file__).parents[2])
 _EXIT_GRACE: Final = 1.0
-"""Seconds that the process has to end after its input is closed, before it is killed."""
+"""Seconds that the process has to exit after its input is closed, before it is killed."""
 _SLOT_POLL_SECONDS: Final = 0.01
 _SLOT_POLLS: Final = 100
-"""How often a free slot is looked for while other requests hold all of them."""
+"""How often to look for a free slot while other requests hold all of them."""
 SLOW_DOWN: Final = (429, 503)
-"""Statuses of an endpoint that asks for fewer requests."""
+"""Statuses by which an endpoint demands fewer requests."""
 _LOST: Final = "the process ended"
 
 
@@ -61,7 +61,7 @@ class _Batch:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def settle(self, position: int, result: Result) -> None:
-        """End one job; the first error of the callback is raised once all jobs of the batch have ended."""
+        """End one job; the first error of the callback is raised when all jobs of the batch have ended."""
         self._left -= 1
         try:
             self._on_settled(position, result)
@@ -78,13 +78,13 @@ class _Batch:
 class WorkerProcess:
     """One process that works on jobs.
 
-    Its requests are in flight like any others: for each one that may be in flight it holds a slot of the
-    limiter, which adapts to their outcomes.
+    Its requests count like any others: for each one that may be in flight it holds a slot of the limiter,
+    which adapts to their outcomes.
 
     Args:
         process, pipes: the child process, and the pipes to it and from it.
         limiter: requests in flight.
-        share: returns how many of them this process may have.
+        share: returns how many requests this process may have in flight.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class WorkerProcess:
         return len(self._jobs)
 
     def send(self, message: tuple[Any, ...]) -> None:
-        """Send a message. A process whose pipe is closed is given up, and its jobs are returned."""
+        """Send a message. If the pipe is closed, the process is abandoned, and its jobs are returned."""
         if not self.alive:
             return
         try:
@@ -164,7 +164,7 @@ class WorkerProcess:
             self.send((CANCEL_PENDING,))
 
     async def aclose(self) -> None:
-        """End the process; the jobs that it still holds are returned."""
+        """End the process; its remaining jobs are returned."""
         self._receiving.cancel()
         await asyncio.wait([self._receiving])
         self._return_all()
@@ -206,7 +206,7 @@ class WorkerProcess:
             self._send_slots()
 
     def _return_all(self) -> None:
-        """Return all jobs that the process holds: no more results will come."""
+        """Return all jobs of the process, as there will be no more results."""
         self.alive = False
         self._release_slots()
         jobs, self._jobs = self._jobs, {}

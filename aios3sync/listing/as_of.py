@@ -1,7 +1,7 @@
-"""A bucket that keeps versions as it was at some time: of each key the version that was the latest one then.
+"""Lists a versioned bucket as it was at an earlier time: of each key the version that was the latest one.
 
-S3 tells the times of versions in whole seconds. Versions that were deleted since, by a person or by a rule of
-the bucket's lifecycle, are not known any more.
+S3 returns the times of versions in whole seconds. Versions that were deleted since, by a person or by a
+lifecycle rule, are not listed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def latest_at(versions: Iterable[ListedVersion], moment: float) -> ListedVersion
     """Return the version of a key that was the latest one at a time; ``None`` where there was no object.
 
     Args:
-        versions: all of the key; of those of the same second the newer one first.
+        versions: all of the key; those of the same second from the newest to the oldest.
         moment: seconds since the epoch.
     """
     known = [version for version in versions if version.last_modified <= moment]
@@ -31,11 +31,11 @@ def latest_at(versions: Iterable[ListedVersion], moment: float) -> ListedVersion
 
 
 async def require_versions(store: ObjectStore) -> None:
-    """Make sure that a bucket keeps, or has kept, versions.
+    """Check that a bucket keeps, or has kept, versions.
 
     Raises:
-        UsageError: it never did.
-        StoreError: it does not say.
+        UsageError: it never has.
+        StoreError: the request failed.
     """
     if not await store.versioning():
         raise UsageError(
@@ -75,9 +75,9 @@ async def version_at(store: ObjectStore, key: str, moment: float) -> TargetEntry
 
 
 class AsOfStore(ForwardingStore):
-    """A store whose listing is that of an earlier time; all else it hands on.
+    """A store whose listing is that of an earlier time; all other requests are passed on.
 
-    Pages come one after the other. The versions of the last key of a page may go on with the next one, so
+    Pages come one after the other. The versions of the last key of a page may continue on the next one, so
     they wait for it.
 
     Args:
@@ -100,10 +100,10 @@ class AsOfStore(ForwardingStore):
         max_keys: int = 1000,
         restores: bool = False,  # noqa: ARG002 - a listing of versions is not asked for them
     ) -> ListPage:
-        """Get the objects of one page of versions.
+        """Return the objects of one page of versions.
 
         Raises:
-            ListingError: the page is not the one after the page before.
+            ListingError: the page does not follow the previous one.
         """
         before, waiting = self._waiting
         if start_after or delimiter or (token is not None and token != before):

@@ -1,23 +1,23 @@
-"""Delivers in order what is produced in parallel, and bounds how far the producers may run ahead.
+"""Delivers in order the pages of parallel producers, and bounds how far they may run ahead.
 
-A producer is one task. What it yields, pages and further producers, is in the order in which the reader
-wants it. The window is counted in pages: the producer that comes first in the order gets a page first. The
-producers that the reader is in have some extra pages, so that pages which wait far ahead leave enough for the
-nearer ones to be listed in parallel.
+A producer is one task. Its items, pages and further producers, are in the order of the reader. The window is
+counted in pages: the producer that comes first in the order gets a page first. The producers at the position
+of the reader get some extra pages, so that pages which wait far ahead leave enough for nearer ones to be
+listed in parallel.
 
 Invariants:
 
 1. A listing always ends, because *the producer that the reader waits for is never bounded*. While the reader
    waits for a producer, which then has no item, every page that it acquires is granted, however many they are
    and whichever producers hold the window. So the reader always waits for a producer that runs or has a
-   request under way; neither pages that wait far ahead nor a producer that holds a page while it acquires
-   another can stop it.
+   request in flight; neither pages that wait far ahead nor a producer that holds a page while it acquires
+   another can block it.
 2. A producer is unbounded only until it has an item. So memory exceeds the window by at most one item of each
-   producer on the way from the root to the reader.
-3. Each acquired page is released exactly once: at once, or when the reader comes to where
-   :meth:`OrderedProducer.release_here` was called.
-4. A producer is in the order from the moment it is made: its items come after all that its parent had until
-   then, and before all that its parent gets later.
+producer between the root and the reader.
+3. Each acquired page is released exactly once: at once, or when the reader reaches the place where
+:meth:`OrderedProducer.release_here` was called.
+4. A producer has its place in the order from its creation on: its items come after all earlier items of its
+parent, and before all later ones.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _RELEASE: Final = None
 
 
 class OrderedProducer(Generic[T]):
-    """The place of one producer in the order.
+    """One producer and its place in the order.
 
     Args:
-        parent: the producer that it is an item of.
+        parent: the producer of which it is an item.
 
     Attributes:
         path: its number below its parent, after the parent's own path.
-        ended: nothing comes after its items.
+        ended: whether no more items will follow.
         items: pages, producers, and ``None`` where one page of the window is released.
     """
 
@@ -65,42 +65,42 @@ class OrderedProducer(Generic[T]):
 
     @property
     def extra(self) -> int:
-        """How many pages it may have beyond the window; those below it share what it may have."""
+        """How many pages it may have beyond the window, shared with its children."""
         if self._extra is None:
             return self._parent.extra if self._parent else 0
         return self._extra
 
     @property
     def position(self) -> tuple[int, ...]:
-        """Where its next item is in the order."""
+        """The place of its next item in the order."""
         return (*self.path, self._children)
 
     def add_child(self) -> OrderedProducer[T]:
-        """Return a new producer whose pages come after all that is here already."""
+        """Return a new producer whose pages follow all items so far."""
         child = OrderedProducer(self)
         self._children += 1
         self._add(child)
         return child
 
     def add_page(self, entries: list[T]) -> None:
-        """Hand on a page."""
+        """Add a page."""
         self._add(entries)
 
     def release_here(self) -> None:
-        """Let one page of the window be released as soon as the reader has come to here."""
+        """Release one page of the window as soon as the reader reaches this place."""
         self._add(_RELEASE)
 
     def end(self) -> None:
-        """Mark the end: no item comes any more."""
+        """Mark the end: no more items follow."""
         self.ended = True
         self._wake()
 
     def allow(self, extra: int) -> None:
-        """Let it have so many pages beyond the window, for the reader is in it now."""
+        """Allow ``extra`` pages beyond the window, as the reader has reached it."""
         self._extra = extra
 
     def arrival(self) -> Event:
-        """Return an event that is set at its next item or its end; it is awaited until then."""
+        """Return an event that is set at its next item or its end; until then the reader waits for it."""
         self._arrived = Event()
         return self._arrived
 
@@ -116,7 +116,7 @@ class OrderedProducer(Generic[T]):
 
 
 class _Waiter(NamedTuple):
-    """A producer that waits for a page; the first one in the order is the least."""
+    """A producer that waits for a page; waiters compare by their place in the order."""
 
     position: tuple[int, ...]
     serial: int
@@ -125,12 +125,12 @@ class _Waiter(NamedTuple):
 
 
 class PageWindow:
-    """Bounds how many pages are in memory or under way.
+    """Bounds how many pages are in memory or requested.
 
     Args:
-        pages: how many.
-        extra: how many more for each level that the reader is in; a producer that the reader waits for has
-            no bound.
+        pages: the most of them.
+        extra: how many more for each level at the position of the reader; a producer that the reader waits
+            for has no bound.
     """
 
     def __init__(self, pages: int, extra: int = 0) -> None:
@@ -155,13 +155,13 @@ class PageWindow:
         self._grant()
 
     def allow_extra(self, producer: OrderedProducer[Any]) -> None:
-        """Give a producer its extra pages, for the reader is in it now."""
+        """Give a producer its extra pages, as the reader has reached it."""
         # The deeper one is always the nearer one: no producer above it can take what it may have.
         producer.allow(self._extra * max(0, len(producer.path) - 1))
         self._grant()
 
     async def wait_for_item(self, producer: OrderedProducer[Any]) -> None:
-        """Wait until a producer has an item or has ended; it is not bounded meanwhile."""
+        """Wait until a producer has an item or has ended; meanwhile it is not bounded."""
         arrived = producer.arrival()
         self._grant()  # it may be waiting for a page: invariant 1
         await arrived.wait()
@@ -180,7 +180,7 @@ class PageWindow:
 
 
 async def deliver(root: OrderedProducer[T], window: PageWindow, out: ObjectSendStream[list[T]]) -> None:
-    """Send the pages of a producer and of all below it, in order, until it has ended."""
+    """Send the pages of a producer and all its children, in order, until it has ended."""
     stack = [root]
     while stack:
         producer = stack[-1]

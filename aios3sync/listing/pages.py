@@ -1,7 +1,7 @@
-"""Lists a bucket one page after the other, complete or an error. It only reads.
+"""Lists a bucket page by page, completely or with an error. Only reads.
 
-A listing that merely stops is indistinguishable from one that ended, so everything odd is a ListingError:
-a truncated page without a token, a token that comes again, a key that is not below the prefix (D1, D6).
+A listing that merely stops looks like one that has ended, so every anomaly is a ListingError: a truncated
+page without a token, a repeated token, a key outside of the prefix (D1, D6).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class PageChecks:
 
     Args:
         bucket: for errors.
-        prefix: what all keys have to begin with.
-        start_after: where the endpoint is to begin; only for those that list in byte order.
+        prefix: of all keys.
+        start_after: where the endpoint should begin; only for endpoints that list in byte order.
 
     Attributes:
         token: of the next page; ``None`` for the first one, and once the listing has ended.
-        ended: the last page was the last one.
-        pages, keys: how many came.
-        disorder: the first two keys that show that this is not in byte order, or do not come after
-            ``start_after``; ``None`` while there are none.
+        ended: whether the last page was the end of the listing.
+        pages, keys: their numbers so far.
+        disorder: the first two keys that are not in byte order, or not after ``start_after``; ``None`` while
+            there are none.
     """
 
     def __init__(self, bucket: str, prefix: str, *, start_after: str = "") -> None:
@@ -51,7 +51,7 @@ class PageChecks:
         """Take the next page.
 
         Raises:
-            ListingError: the end of the listing is not known to be its end.
+            ListingError: the listing may be incomplete.
         """
         keys = [entry[0] for entry in page.entries]
         self._check(keys)
@@ -85,7 +85,7 @@ class PageChecks:
         self.token = token
 
     def broken(self, what: str) -> ListingError:
-        """Return the error that this listing cannot be trusted."""
+        """Return the error of a listing that cannot be trusted."""
         return ListingError(
             f"listing s3://{self._bucket}/{self._prefix} broke off: {what}; nothing is deleted",
             operation="ListObjectsV2",
@@ -115,7 +115,7 @@ class PageReader(PageChecks):
         """Read the next page; not allowed once the listing has ended.
 
         Raises:
-            ListingError: the end of the listing is not known to be its end.
+            ListingError: the listing may be incomplete.
             StoreError: the page could not be read.
         """
         page = await self._store.list_page(
@@ -129,7 +129,7 @@ async def has_keys(store: ObjectStore, prefix: str) -> bool:
     """Return whether a bucket has a key that begins with the prefix.
 
     Raises:
-        StoreError: a page could not be read, or the end of the listing is not known to be its end.
+        StoreError: a page could not be read, or the listing may be incomplete.
     """
     reader = PageReader(store, prefix)
     while not reader.ended and not reader.keys:
@@ -138,7 +138,7 @@ async def has_keys(store: ObjectStore, prefix: str) -> bool:
 
 
 def relative(entries: list[TargetEntry], prefix: str) -> list[TargetEntry]:
-    """Return the entries with keys relative to the prefix; an object whose key is the prefix is left out."""
+    """Return the entries with keys relative to the prefix, without an object whose key is the prefix."""
     cut = len(prefix)
     if not cut:
         return entries

@@ -1,11 +1,11 @@
-"""Lists a bucket with many requests at once, complete or an error; it changes nothing.
+"""Lists a bucket with many concurrent requests, completely or with an error. Only reads.
 
-A listing begins with one plain page. Only where that is not all, one page with the delimiter shows which
-CommonPrefixes there are; then each is a key range of its own, which is split further where it turns out to be
-large, and put together with others where they are small. Every key belongs to exactly one range: direct keys
-come from the listing with the delimiter, all others from the one range that their CommonPrefix begins with.
+A listing begins with one plain page. If that is not all, one page with the delimiter shows the
+CommonPrefixes; then each is a key range of its own, which is split further if it is large, and merged with
+others if they are small. Every key belongs to exactly one range: direct keys come from the listing with the
+delimiter, all others from the range of their CommonPrefix.
 
-Invariants: who holds a page of the window, and when.
+Invariants: which task holds a page of the window, and when.
 
 1. The page is acquired *before* the task of a range is started (``_start``), so a task begins with one page:
    that of its first request. ``_cut_by_rows`` has none; it only starts others.
@@ -14,7 +14,7 @@ Invariants: who holds a page of the window, and when.
    the listing. The function that has received it releases it, once; ``_split`` returns it untouched where it
    returns False. Only the ``plain_pages`` of ``_list`` are kept in memory on one page of the window.
 3. Before a further request the task releases its page and acquires another (``_list_rest``, ``_split``). In
-   an ordered listing the release is an item of the producer: the page is free when the reader has come to it.
+   an ordered listing the release is an item of the producer: the page is free when the reader reaches it.
    Without order it is free at once, as its entries were sent.
 4. ``_list_level`` may hold its page, with direct keys that come after a range, while it acquires one for that
    range. That cannot end in a deadlock: the producer that the reader waits for is never bounded
@@ -57,15 +57,15 @@ from aios3sync.store.wrappers.base import ForwardingStore
 __all__ = ("ADAPTIVE_WORKERS", "KeyAfter", "ListPlan", "list_in_parallel")
 
 KeyAfter = Callable[[str, int], Awaitable[str | None]]
-"""Returns the key that comes some rows after another one, ``None`` where there are fewer rows."""
+"""Returns the key a number of rows after another one; ``None`` where there are fewer rows."""
 
 ADAPTIVE_WORKERS: Final = 32
 _PAGES_A_WORKER: Final = 2
-"""Pages in memory for each request that may be under way."""
+"""Pages in memory for each request that may be in flight."""
 _RANGE_ROWS: Final = 2000
-"""Rows of the manifest that make one range."""
+"""Rows of the manifest for one range."""
 _PATIENCE: Final = 8
-"""Pages after which a range in byte order is looked at again: its rest may still be split."""
+"""Pages after which a range in byte order is checked again: its rest may still be split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,16 @@ class ListPlan:
     """How to list.
 
     Attributes:
-        workers: requests at once; they are also bounded by the store, and by how many ranges there are.
-        ordered: hand pages on in byte order, as far as the endpoint lists a single prefix so.
-        byte_order: the endpoint is known to list in UTF-8 byte order, so that StartAfter may be used.
+        workers: requests at once; they are also bounded by the store, and by the number of ranges.
+        ordered: send pages in byte order, as far as the endpoint lists a single prefix in that order.
+        byte_order: whether the endpoint is known to list in UTF-8 byte order, so that StartAfter may be used.
         key_after: rows of the manifest, relative keys: where a listing in byte order can be cut.
-        plain_pages: pages to read one after the other before ranges are begun; for callers to whom
-            requests matter more than time, as splitting a short listing costs more of them than it has pages.
-            Where the byte order is not known, that many pages are kept until it is clear that they are not
-            listed again in ranges.
+        plain_pages: pages to read sequentially before ranges are begun; for callers to whom requests matter
+            more than time, as splitting a short listing takes more requests than it has pages. Where the byte
+            order is not known, these pages are kept until it is clear that they are not listed again in
+            ranges.
         key_range: the keys to list, relative to the prefix. Where the byte order is not known, whole
-            CommonPrefixes are listed, and what is outside of the range is dropped.
+            CommonPrefixes are listed, and keys outside of the range are dropped.
     """
 
     workers: int = ADAPTIVE_WORKERS
@@ -120,12 +120,12 @@ async def list_in_parallel(
         plan: how to list.
 
     Returns:
-        Whether the keys of every range ascended. That is not byte order as ``ListPlan`` means it: the ranges
-        do not show whether a server lists a whole tree so.
+        Whether the keys of every range ascended. That does not mean ``ListPlan.byte_order``: ranges do not
+        show whether a server lists a whole tree in that order.
 
     Raises:
-        ListingError: the end of the listing is not known to be its end.
-        OutOfOrderError: the endpoint was said to list in byte order, and does not.
+        ListingError: the listing may be incomplete.
+        OutOfOrderError: the options say that the endpoint lists in byte order, but it does not.
         StoreError: a page could not be read.
     """
     observer = observer_of(store)
@@ -159,10 +159,10 @@ async def _list_plainly(
 
 
 class _Listing:
-    """One listing: its tasks, one for each range, and what they share.
+    """One listing: its tasks, one for each range, and their shared state.
 
     Attributes:
-        ascending: no page showed that the endpoint lists in another order.
+        ascending: whether no page has shown that the endpoint lists in another order.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class _Listing:
         self._may_group = not is_directory_bucket(store.bucket)
 
     async def begin(self) -> None:
-        """Start the first task; of an ordered listing deliver the pages until its end."""
+        """Start the first task; for an ordered listing deliver the pages until its end."""
         root: OrderedProducer[TargetEntry] = OrderedProducer()
         whole = narrowed(self._prefix, self._plan.key_range, any_prefix=self._may_group)
         self._tasks.start_soon(self._cut_by_rows, whole, root)
@@ -233,7 +233,7 @@ class _Listing:
     # Ranges. Each task holds one page of the window when it begins.
 
     async def _cut_by_rows(self, whole: PrefixRange, producer: OrderedProducer[TargetEntry]) -> None:
-        """Cut a range where the manifest says, if the endpoint allows it; else all is one range."""
+        """Cut a range at rows of the manifest, if the endpoint allows it; else it stays one range."""
         density = KeyDensity("", ())
         rest, after = whole, self._plan.key_range.after
         if self._plan.byte_order and (key_after := self._plan.key_after) is not None:
@@ -248,7 +248,7 @@ class _Listing:
     async def _list(
         self, key_range: PrefixRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
     ) -> None:
-        """List a range, or split it when its first pages show that this is worth it."""
+        """List a range, or split it if its first pages show that this is worth it."""
         start = key_range.after if self._plan.byte_order else ""
         reader = PageReader(self._store, key_range.prefix, start_after=start)
         pages = [await self._next(reader)]
@@ -276,7 +276,7 @@ class _Listing:
         reader: PageReader,
         page: ListPage,
     ) -> bool:
-        """Hand on a page of a range and read all that follow; False if the rest was split."""
+        """Pass on a page of a range and read all following ones; return False if the rest was split."""
         while True:
             entries, ended = page.entries, reader.ended
             if self._plan.byte_order and entries:
@@ -307,7 +307,7 @@ class _Listing:
     async def _split(
         self, key_range: PrefixRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
     ) -> bool:
-        """List the direct keys of a range, and start ranges for all below; False if it cannot be split."""
+        """List the direct keys of a range, and start ranges for the others; False if it cannot be split."""
         in_order = self._plan.byte_order  # else a bound does not say where in the listing its keys are
         start = skip_marker(key_range.prefix, key_range.after) if in_order else ""
         reader = PageReader(self._store, key_range.prefix, start_after=start, delimiter=DELIMITER)
@@ -334,7 +334,7 @@ class _Listing:
     async def _list_level(
         self, level: PrefixLevel, producer: OrderedProducer[TargetEntry], page: ListPage
     ) -> None:
-        """Hand on the direct keys of a page and start its ranges: in order, or the direct keys first."""
+        """Pass on the direct keys of a page and start its ranges: in order, or the direct keys first."""
         direct, names = level.direct(page.entries), level.names(page.prefixes)
         if not self._plan.ordered:
             await self._hand_on(producer, direct)
@@ -362,7 +362,7 @@ class _Listing:
 
 
 def _held(key_range: KeyRange, prefix: str, entries: list[TargetEntry]) -> list[TargetEntry]:
-    """Return the entries that are in the range that was asked for; its keys are relative to the prefix."""
+    """Return the entries in the requested range, whose keys are relative to the prefix."""
     if key_range.is_everything:
         return entries
     cut, holds = len(prefix), key_range.holds
@@ -370,12 +370,12 @@ def _held(key_range: KeyRange, prefix: str, entries: list[TargetEntry]) -> list[
 
 
 def _own(key_range: PrefixRange, entries: list[TargetEntry]) -> list[TargetEntry]:
-    """Return the entries without those that the level above lists."""
+    """Return the entries, except those that the level above lists."""
     if not key_range.deep:
         return entries
     return [entry for entry in entries if child_of(key_range.prefix, entry.key)]
 
 
 def _through(entries: list[TargetEntry], until: str) -> list[TargetEntry]:
-    """Return the entries, ascending, up to and with the key ``until``."""
+    """Return the ascending entries up to and including the key ``until``."""
     return entries[: bisect_right([entry.key for entry in entries], until)]

@@ -1,6 +1,6 @@
 """Decides where a listing can be cut into key ranges that are listed in parallel. Pure.
 
-A range is all keys that begin with one prefix: that is right on every server, whatever its order. Bounds
+A range is all keys that begin with one prefix: that is correct on every server, whatever its order. Bounds
 within a prefix (``after``, ``until``) are for endpoints that are known to list in UTF-8 byte order.
 """
 
@@ -36,7 +36,7 @@ _RANGE_KEYS: Final = 5000
 _LEAST_PER_CHILD: Final = 2
 """With fewer keys below a CommonPrefix, finding the CommonPrefixes costs as much as listing all keys."""
 _ENOUGH_PAGES: Final = 8
-"""Pages that a range of several CommonPrefixes should have at least, to be split."""
+"""Pages that a range of several CommonPrefixes should at least have to be split."""
 
 
 class PrefixRange(NamedTuple):
@@ -45,8 +45,8 @@ class PrefixRange(NamedTuple):
     Attributes:
         prefix: need not end in the delimiter.
         after, until: empty for no bound.
-        names: how many CommonPrefixes the range was made of, 0 for the range that is a whole listing.
-        deep: keys without a delimiter after ``prefix`` belong to another range.
+        names: how many CommonPrefixes the range covers, 0 for the whole listing.
+        deep: whether keys without a delimiter after ``prefix`` belong to another range.
     """
 
     prefix: str
@@ -72,12 +72,12 @@ class PrefixRange(NamedTuple):
 
 
 def narrowed(prefix: str, key_range: KeyRange, *, any_prefix: bool) -> PrefixRange:
-    """Return what to list for a range of keys below a prefix: little more than it, and all of it.
+    """Return the range to list for a range of keys below a prefix: all of it, and little more.
 
     Args:
-        prefix: what all keys begin with.
+        prefix: of all keys.
         key_range: of keys relative to it.
-        any_prefix: the endpoint lists prefixes that do not end in the delimiter.
+        any_prefix: whether the endpoint lists prefixes that do not end in the delimiter.
     """
     lead = key_range.common_prefix()
     if not any_prefix:
@@ -100,7 +100,7 @@ def skip_marker(prefix: str, after: str) -> str:
 
 
 class KeyDensity:
-    """How many keys are below a CommonPrefix on average, as far as was seen."""
+    """The average number of keys below a CommonPrefix, from what was listed."""
 
     def __init__(self, prefix: str, keys: Iterable[str]) -> None:
         children = [child for child in (child_of(prefix, key) for key in keys) if child]
@@ -108,13 +108,13 @@ class KeyDensity:
         self.children = len(set(children))
 
     def add(self, keys: int, children: int) -> None:
-        """Add what a range that was listed showed."""
+        """Add the numbers of a listed range."""
         self.keys += keys
         self.children += children
 
     @property
     def per_child(self) -> float:
-        """The keys below a CommonPrefix; 0 where none was seen."""
+        """The average number of keys below a CommonPrefix; 0 where none was seen."""
         return self.keys / self.children if self.children else 0.0
 
     def children_per_range(self) -> int:
@@ -123,12 +123,12 @@ class KeyDensity:
 
 
 def worth_splitting(key_range: PrefixRange, seen: KeyDensity, pages: int = 1) -> bool:
-    """Return whether a range of which some pages were seen, and not its end, should be split.
+    """Return whether a range should be split of which some pages, but not the end, were seen.
 
     Args:
         key_range: the range.
-        seen: of the keys of these pages.
-        pages: how many they were.
+        seen: the density of these pages.
+        pages: number of these pages.
     """
     if not seen.children:
         return not key_range.names  # the CommonPrefixes of a whole listing may come later
@@ -138,13 +138,13 @@ def worth_splitting(key_range: PrefixRange, seen: KeyDensity, pages: int = 1) ->
 
 
 class PrefixSet:
-    """Texts of which none begins with another: what the ranges of one level begin with."""
+    """The prefixes of the ranges of one level; none of them begins with another."""
 
     def __init__(self) -> None:
         self._leads: list[str] = []
 
     def add(self, lead: str) -> None:
-        """Add a text that overlaps with none of them."""
+        """Add a prefix that overlaps with none of them."""
         self._leads.insert(bisect_left(self._leads, lead), lead)
 
     def covers(self, name: str) -> bool:
@@ -163,11 +163,11 @@ class PrefixLevel:
     """The keys and CommonPrefixes directly below the prefix of a range, cut into smaller ranges page by page.
 
     Args:
-        key_range: whose direct keys and CommonPrefixes these are.
+        key_range: the range of the level.
         density: of the keys below.
-        ordered: the pages ascend, and ranges list all keys that begin as they do; else ranges that are made
-            of several CommonPrefixes leave the direct keys to the level, which may show them at any time.
-        groups: whether CommonPrefixes may be put together.
+        ordered: whether the pages ascend, and ranges list all keys with their prefix; else ranges of several
+            CommonPrefixes leave the direct keys to the level, which may show them at any time.
+        groups: whether CommonPrefixes may be merged.
     """
 
     def __init__(self, key_range: PrefixRange, density: KeyDensity, *, ordered: bool, groups: bool) -> None:
@@ -179,7 +179,7 @@ class PrefixLevel:
         self._last = ""
 
     def is_consistent(self, entries: Iterable[TargetEntry], common_prefixes: Iterable[str]) -> bool:
-        """Return whether a page shows only what is directly below: an endpoint may not know delimiters."""
+        """Return whether a page has only direct keys and prefixes: an endpoint may not know delimiters."""
         prefix, cut = self.key_range.prefix, len(self.key_range.prefix)
         return all(DELIMITER not in entry[0][cut:] for entry in entries) and all(
             name.startswith(prefix) and cut < len(name) == name.find(DELIMITER, cut) + 1
@@ -187,12 +187,12 @@ class PrefixLevel:
         )
 
     def first(self) -> PrefixRange | None:
-        """Return the range that begins inside a CommonPrefix, which the listing may leave out then."""
+        """Return the range that begins inside a CommonPrefix, which the listing may then omit."""
         name = child_of(self.key_range.prefix, self.key_range.after) if self.key_range.after else ""
         return self._range(name, 1) if name else None
 
     def direct(self, entries: list[TargetEntry]) -> list[TargetEntry]:
-        """Return the direct keys of a page that no range lists."""
+        """Return those direct keys of a page that no range lists."""
         if self.key_range.deep:
             return []
         if self.key_range.after or self.key_range.until:
@@ -202,16 +202,16 @@ class PrefixLevel:
         return [entry for entry in entries if not self._taken.covers(entry.key)]
 
     def names(self, common_prefixes: Iterable[str]) -> list[str]:
-        """Return the CommonPrefixes of a page that no range lists; a server may show one on two pages."""
+        """Return those CommonPrefixes of a page that no range lists; a server may show one on two pages."""
         reaches, covers = self.key_range.reaches, self._taken.covers
         return sorted({name for name in common_prefixes if reaches(name) and not covers(name)})
 
     def take(self, names: Sequence[str], place: int) -> tuple[PrefixRange, int]:
-        """Return a range for the name at ``place`` and as many of the following ones as belong together.
+        """Return a range for the name at ``place`` and the following names that are merged with it.
 
         Args:
             names: of one page, ascending; those before ``place`` were taken.
-            place: the first one that was not.
+            place: of the first one that was not taken.
         """
         name, most, shortest = names[place], self.density.children_per_range(), len(self.key_range.prefix)
         for length in range(shortest + 1, len(name) if most > 1 and self._groups else 0):
@@ -225,12 +225,12 @@ class PrefixLevel:
         return self._range(name, 1), 1
 
     def page_ended(self, entries: Sequence[TargetEntry]) -> None:
-        """Note the last key of a page of which all was taken."""
+        """Note the last key of a page that was taken completely."""
         if entries:
             self._last = entries[-1].key
 
     def passed(self, entries: Sequence[TargetEntry], common_prefixes: Sequence[str]) -> bool:
-        """Return whether an ascending page shows that all that comes later is beyond the range."""
+        """Return whether an ascending page shows that everything later is beyond the range."""
         until, shown = self.key_range.until, ([entry.key for entry in entries], list(common_prefixes))
         if not until or any(names != sorted(names) for names in shown):
             return False

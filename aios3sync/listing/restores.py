@@ -1,4 +1,4 @@
-"""RestoresStore: a store whose listing tells which archived objects are restored."""
+"""RestoresStore: a store whose listing shows which archived objects are restored."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from aios3sync.store.wrappers.base import ForwardingStore
 __all__ = ("RestoresStore",)
 
 _REFUSED: Final = frozenset({400, 501})
-"""Statuses of an endpoint that does not know what it is asked for, and does not ignore it."""
+"""Statuses of an endpoint that does not know the request for restore states, and does not ignore it."""
 
 
 class RestoresStore(ForwardingStore):
-    """A store that asks for this with each page; it costs no request, but one where it is refused.
+    """A store that requests restore states with each page; that costs a request only if it is refused.
 
     Args:
-        inner: the store to ask.
+        inner: the store that lists.
     """
 
     def __init__(self, inner: ObjectStore) -> None:
@@ -35,7 +35,7 @@ class RestoresStore(ForwardingStore):
         max_keys: int = 1000,
         restores: bool = True,
     ) -> ListPage:
-        """Get one page."""
+        """Return one page."""
 
         async def page(*, restores: bool) -> ListPage:
             return await self.inner.list_page(

@@ -1,7 +1,7 @@
-"""Cuts a listing into prefixes that can be listed one by one, so that a later run can resume it; only reads.
+"""Cuts a listing into prefixes that can be listed one by one, so that a later run can resume it. Only reads.
 
 The folders of the first levels are read with the delimiter until there are enough of them: the keys directly
-in them are handed on, and each folder below is a prefix of the plan. Prefixes are right on every server,
+in them are passed on, and each folder below is a prefix of the plan. Prefixes are correct on every server,
 whatever its order. Where a level has very many folders, those that begin alike share one prefix.
 """
 
@@ -20,7 +20,7 @@ from aios3sync.store.protocol import ObjectStore
 __all__ = ("PrefixPlan", "ResumableLevel", "Taker", "find_prefixes")
 
 _ENOUGH: Final = 16
-"""Prefixes that are worth listing in parallel; with fewer, the next level is read."""
+"""Prefixes that are enough to list in parallel; with fewer, the next level is read."""
 _MOST: Final = 1024
 """Prefixes that are remembered one by one."""
 _READ: Final = 64
@@ -35,9 +35,9 @@ class ResumableLevel:
 
     Attributes:
         prefix: the folder.
-        after: the last key that was handed on, empty at the beginning.
+        after: the last key that was passed on; empty at the beginning.
         names: the prefixes found below it; one may cover many folders.
-        cut: characters of a name in a prefix that several folders share, 0 while each has its own.
+        cut: length of the shared beginnings in characters; 0 while each folder has a prefix of its own.
     """
 
     prefix: str
@@ -46,7 +46,7 @@ class ResumableLevel:
     cut: int = 0
 
     def add(self, prefixes: Iterable[str]) -> None:
-        """Add the CommonPrefixes of a page; if they are too many, those that begin alike share one."""
+        """Add the CommonPrefixes of a page; if there are too many, those that begin alike share one."""
         names = dict.fromkeys(self.names)
         names.update(dict.fromkeys(map(self._shared_prefix, prefixes)))
         while len(names) > _MOST:
@@ -61,7 +61,7 @@ class ResumableLevel:
 
 @dataclass(slots=True)
 class PrefixPlan:
-    """The prefixes that are known, and the folders that are still to be read for more of them."""
+    """The known prefixes, and the folders that are still to be read to find more."""
 
     waiting: list[ResumableLevel]
     prefixes: list[str] = field(default_factory=list)
@@ -74,12 +74,12 @@ async def find_prefixes(
 
     Args:
         store: of the bucket.
-        plan: where to begin, or to go on; it is changed on the way.
-        take: awaited with the entries that are below no prefix, full keys.
-        save: awaited when the entries taken until then need not be taken again.
+        plan: where to begin or continue; it is updated.
+        take: awaited with the entries that are below none of the prefixes, with full keys.
+        save: awaited when the entries so far need not be taken again.
 
     Returns:
-        The prefixes, with which full keys begin.
+        The prefixes of full keys.
     """
     read = 0
     while plan.waiting and read < _READ and len(plan.prefixes) + len(plan.waiting) < _ENOUGH:

@@ -1,8 +1,8 @@
-"""Brings a listing into key order where the endpoint does not: streams it if it can, sorts it if not.
+"""Brings a listing into key order: streams it where the endpoint lists in order, else sorts it.
 
-AWS's own endpoints are known to list in order, or not to; of others it is remembered what they did. Where it
-is not known, the listing is read to its end before the first entry is handed on, because a key that comes
-late would look like one that is absent. A long listing is sorted on disk.
+For AWS's own endpoints it is known whether they list in order; for others the observed order is remembered.
+Where the order is unknown, the listing is read to its end before the first entry is passed on, because a late
+key would look like an absent one. A long listing is sorted on disk.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _AT_ONCE: Final = 8_000
 """Entries that are written to disk at once."""
 _PAGE: Final = 1000
 _MERGED_IN_MEMORY: Final = 16
-"""Pages that overlap and are merged in memory; more of them are sorted by SQLite."""
+"""Overlapping pages that are merged in memory; more of them are sorted by SQLite."""
 _GROUPS_A_THREAD: Final = 4
-"""Groups of pages that are read in one go, for each go costs a change of threads."""
+"""Groups of pages that are read in one call, as each call costs a change of threads."""
 
 _SCHEMA: Final = """
 CREATE TABLE pages (number INTEGER PRIMARY KEY, first TEXT, last TEXT, entries BLOB);
@@ -52,12 +52,12 @@ _ADD_ENTRY: Final = "INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?, ?, ?)
 _LISTING_PAGE: Final = "SELECT * FROM listing WHERE key > ? ORDER BY key LIMIT ?"
 
 _entry: Final[Callable[[Any], TargetEntry]] = partial(tuple.__new__, TargetEntry)
-"""A third of the time of ``_make``, which is a function of Python."""
+"""Takes a third of the time of ``_make``, which is written in Python."""
 
 
 @dataclass(slots=True)
 class SeenOrder:
-    """The order that a listing was seen to have; empty while it has not ended."""
+    """The observed order of a listing; empty until it has ended."""
 
     order: str = ""
 
@@ -70,7 +70,7 @@ async def send_sorted(
     plan: ListPlan,
     out: ObjectSendStream[list[TargetEntry]],
 ) -> None:
-    """Send the pages of the listing in key order, relative keys.
+    """Send the pages of the listing in key order, with relative keys.
 
     Args:
         store: of the target's bucket.
@@ -82,7 +82,7 @@ async def send_sorted(
 
     Raises:
         StoreError: the listing did not end cleanly.
-        OutOfOrderError: the endpoint was said to list in byte order, and does not.
+        OutOfOrderError: the options say that the endpoint lists in byte order, but it does not.
         TemporarySpaceError: the listing is sorted on disk, and the disk is full.
     """
     if known != ASCENDING:
@@ -104,7 +104,7 @@ async def send_sorted(
 async def sorted_pages(
     store: ObjectStore, prefix: str, seen: SeenOrder, plan: ListPlan
 ) -> AsyncGenerator[list[TargetEntry], None]:
-    """Yield the pages of the listing in key order, relative keys, after it was read to its end."""
+    """Yield the pages of the listing in key order, with relative keys, once it has been read to its end."""
     plan = replace(plan, ordered=False, byte_order=False, key_after=None)
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
     async with ListingSorter(prefix) as sorter:
@@ -134,16 +134,16 @@ async def _list_into(
 
 
 class ListingSorter:
-    """Sorts the pages of a listing, which may come in any order: in memory, or on disk if they are many.
+    """Sorts the pages of a listing, which may come in any order: in memory, or on disk if there are many.
 
-    A page is kept whole: where the endpoint lists in order, nothing is sorted at all. Use it as an
-    asynchronous context manager; what it wrote to disk is gone at the end.
+    Pages are kept whole: where the endpoint lists in order, nothing is sorted at all. Use it as an
+    asynchronous context manager, which removes its files at the end.
 
     Args:
-        prefix: what all keys begin with, and what is cut off; a key that is no longer is left out.
+        prefix: of all keys, which is cut off; a key that equals it is left out.
 
     Attributes:
-        pages_added: how many pages came.
+        pages_added: number of pages so far.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -169,7 +169,7 @@ class ListingSorter:
             await self._database.close()
 
     async def add(self, page: list[TargetEntry]) -> None:
-        """Keep a page; of a key that comes twice, the later entry counts."""
+        """Keep a page; if a key comes twice, the later entry counts."""
         keys = [entry[0] for entry in page]
         self.pages_added += 1
         self._pending.append(page if all(map(lt, keys, keys[1:])) else _ascending(page))
@@ -200,7 +200,7 @@ class ListingSorter:
         self._pending, self._entries, self._on_disk = [], 0, True
 
     async def _merged(self) -> AsyncIterator[list[TargetEntry]]:
-        """Yield the pages on disk, those whose keys overlap merged."""
+        """Yield the pages on disk; those whose keys overlap are merged."""
         batch: list[list[int]] = []
         for group in [*_overlapping(await self._database.fetch(_PAGES)), []]:
             if batch and (len(batch) == _GROUPS_A_THREAD or not 0 < len(group) <= _MERGED_IN_MEMORY):
@@ -214,7 +214,7 @@ class ListingSorter:
                 yield entries
 
     async def _sorted_in_table(self, group: list[int]) -> AsyncIterator[list[TargetEntry]]:
-        """Yield the entries of many pages that overlap, sorted in a table."""
+        """Yield the entries of many overlapping pages, sorted in a table."""
         for number in sorted(group):
             await self._database.transact(
                 lambda connection, number=number: connection.executemany(  # type: ignore[misc]
@@ -246,7 +246,7 @@ def _unpacked(connection: sqlite3.Connection, number: int) -> Iterator[TargetEnt
 
 
 def _overlapping(index: Sequence[tuple[str, str, int]]) -> Iterator[list[int]]:
-    """Yield the numbers of pages in key order; those of pages whose keys overlap come together."""
+    """Yield groups of page numbers in key order; pages whose keys overlap are in one group."""
     group: list[int] = []
     end = ""
     for first, last, number in index:
@@ -260,7 +260,7 @@ def _overlapping(index: Sequence[tuple[str, str, int]]) -> Iterator[list[int]]:
 
 
 def _merge(connection: sqlite3.Connection, groups: list[list[int]]) -> list[list[TargetEntry]]:
-    """Return the entries of each group, ascending."""
+    """Return the entries of each group, in ascending order."""
     merged = []
     for group in groups:
         pages = [list(_unpacked(connection, number)) for number in sorted(group)]

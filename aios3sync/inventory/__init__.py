@@ -1,1 +1,1 @@
-"""Reads an S3 Inventory: its manifest, its files, and all of it in key order. It writes nothing to S3."""
+"""Reads an S3 Inventory: its manifest, its files, and all entries in key order. Writes nothing to S3."""

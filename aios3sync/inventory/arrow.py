@@ -1,6 +1,6 @@
 """Read the Parquet and ORC files of an inventory with pyarrow, in blocks; blocking, for use in a thread.
 
-Of a file only the row groups, or stripes of ORC, are read that may hold a wanted key: its footer has the
+Only those row groups, or stripes of ORC, are read that may hold a wanted key: the footer of a file has the
 least and the greatest key of each (https://parquet.apache.org/docs/file-format/metadata/).
 """
 
@@ -33,15 +33,15 @@ _BUFFER: Final = 2**20
 """Bytes of a column that are read at once; without it a row group is in memory as a whole."""
 
 _new: Final = tuple.__new__
-"""Half the time of the constructor, which is a function of Python."""
+"""Takes half the time of the constructor, which is written in Python."""
 
 
 def batches_of_parquet(file: IO[bytes], bucket: str, span: KeySpan = ALL_KEYS) -> Iterator[list[TargetEntry]]:
     """Yield the wanted current objects of a Parquet file.
 
     Args:
-        file: of which only the footer and the ranges of the wanted row groups need to be there.
-        bucket: whose objects are expected.
+        file: needs to contain only the footer and the ranges of the wanted row groups.
+        bucket: of the expected objects.
         span: the keys that are wanted.
 
     Raises:
@@ -77,7 +77,7 @@ def batches_of_orc(file: IO[bytes], bucket: str, span: KeySpan = ALL_KEYS) -> It
 
 
 def groups_of_parquet(tail: IO[bytes]) -> list[RowGroup]:
-    """Return the row groups of a file, of which only the footer needs to be there.
+    """Return the row groups of a file, which needs to contain only the footer.
 
     Raises:
         InventoryError, UsageError: see :func:`batches_of_parquet`.
@@ -92,7 +92,7 @@ def groups_of_parquet(tail: IO[bytes]) -> list[RowGroup]:
 
 
 def groups_of_orc(tail: IO[bytes]) -> list[RowGroup] | None:
-    """Return the stripes of a file, of which only the tail needs to be there.
+    """Return the stripes of a file, which needs to contain only the tail.
 
     ``None`` where the tail is compressed in a way that S3 does not use.
 
@@ -109,7 +109,7 @@ def groups_of_orc(tail: IO[bytes]) -> list[RowGroup] | None:
 
 
 def keys_of_parquet(file: IO[bytes], group: RowGroup) -> Iterator[list[str]]:
-    """Yield the keys of a row group in its order, whose keys and footer need to be there alone.
+    """Yield the keys of a row group in file order; the file needs to contain only these and the footer.
 
     Raises:
         InventoryError, UsageError: see :func:`batches_of_parquet`.
@@ -176,7 +176,7 @@ def _numbers(groups: Sequence[RowGroup], span: KeySpan) -> list[int]:
 
 @contextmanager
 def _pyarrow(form: str) -> Iterator[None]:
-    """Turn the errors of pyarrow, and its absence, into ours."""
+    """Convert the errors of pyarrow, and its absence, to ours."""
     try:
         import pyarrow as pa
     except ImportError as error:
@@ -193,7 +193,7 @@ def _columns(present: Sequence[str]) -> list[str]:
     """Return the columns to read.
 
     Raises:
-        InventoryError: one that is needed is missing.
+        InventoryError: a required one is missing.
     """
     for name in NEEDED:
         if NAMES[name] not in present:
@@ -204,7 +204,7 @@ def _columns(present: Sequence[str]) -> list[str]:
 def _current(block: Any, bucket: str, span: KeySpan) -> list[TargetEntry]:
     """Return the entries of one block of rows; a column that the inventory does not have is empty.
 
-    What can be done by pyarrow for all rows at once is done there: it takes a tenth of the time.
+    As much as possible is done by pyarrow for all rows at once, in a tenth of the time.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -237,7 +237,7 @@ def _current(block: Any, bucket: str, span: KeySpan) -> list[TargetEntry]:
 
 
 def _wanted(keys: Any, span: KeySpan) -> Any:
-    """Return which keys are wanted; pyarrow compares texts by their bytes."""
+    """Return a mask of the wanted keys; pyarrow compares strings by their bytes."""
     import pyarrow.compute as pc
 
     wanted = pc.and_(pc.starts_with(keys, span.prefix), pc.greater_equal(keys, span.first))

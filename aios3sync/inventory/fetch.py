@@ -1,7 +1,7 @@
 """Fetch the files of an S3 Inventory in ranges into temporary files, and read them in batches.
 
-Memory does not grow with the size of the files. A file that is fetched whole has the MD5 of the manifest; of
-one that is fetched in part each range names the ETag of the first as its condition.
+Memory does not grow with the size of the files. A file that is fetched whole must have the MD5 of the
+manifest; for one that is fetched in part, each range has the ETag of the first as its condition.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ("FileFetch", "groups_of", "read_file", "read_inventory")
 
 _RANGE: Final = 8 * 2**20
 _WORTH_A_LOOK: Final = 4 * 2**20
-"""A file that is smaller is fetched whole: the ranges of its footer and rows would take longer."""
+"""A smaller file is fetched whole: the ranges of its footer and rows would take longer."""
 _FOOTER: Final = 256 * 2**10
 """Bytes of the end of a Parquet or ORC file that are fetched first; most footers are shorter."""
 _TRAILER: Final = 8
@@ -43,8 +43,8 @@ async def read_inventory(
 ) -> AsyncGenerator[tuple[int, list[TargetEntry]], None]:
     """Yield the current objects in batches, each with the number of its file.
 
-    When the number of a batch is greater than that of the batch before, all objects of the earlier files have
-    been yielded: a load that broke off passes the number as ``first``. Keys are full keys, in the order of
+    When the number of a batch is greater than that of the previous batch, all objects of the earlier files
+    have been yielded: an interrupted load passes the number as ``first``. Keys are full keys, in the order of
     the files; across files there is no order.
 
     Args:
@@ -95,11 +95,11 @@ async def read_file(
 
 
 async def groups_of(fetch: FileFetch, form: str) -> list[RowGroup] | None:
-    """Fetch the footer of a file, and return its row groups; ``None`` where it has none that can be told.
+    """Fetch the footer of a file, and return its row groups; ``None`` where they cannot be found out.
 
     Args:
         fetch: of the file.
-        form: of the inventory.
+        form: format of the inventory.
 
     Raises:
         InventoryError: the file is damaged.
@@ -141,7 +141,7 @@ def _batches(inventory: Inventory, span: KeySpan) -> Batches:
 
 
 class FileFetch:
-    """Copies one object, or parts of it, to the same places of a local file.
+    """Copies one object, or parts of it, to the same offsets of a local file.
 
     Args:
         store: of the destination bucket.
@@ -158,7 +158,7 @@ class FileFetch:
         self._etag = ""
 
     async def whole(self) -> None:
-        """Copy the object, and compare its MD5.
+        """Copy the object, and check its MD5.
 
         Raises:
             InventoryError: it is not what the manifest says.
@@ -170,7 +170,7 @@ class FileFetch:
         await to_thread.run_sync(self.local.seek, 0)
 
     async def range(self, at: int, end: int, update: Callable[[bytes], object] = lambda _: None) -> None:
-        """Copy some bytes, each request with the ETag of the first as its condition.
+        """Copy some bytes; each request has the ETag of the first as its condition.
 
         Args:
             at: of the first byte.

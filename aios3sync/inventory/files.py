@@ -40,15 +40,15 @@ NAMES: Final = {
 }
 """The names of the columns in CSV, and in Parquet and ORC."""
 NEEDED: Final = ("Bucket", "Key", "Size")
-"""What every inventory has."""
+"""The columns that every inventory has."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _LONGEST_LINE: Final = 2**14
-"""Bytes; a key has 1024 at most, each of which is written as three."""
+"""Bytes; a key has 1024 at most, each of which may be written as three."""
 _TRUE: Final = frozenset({"true", "True", "TRUE", "1"})
 
 
 class InventoryError(AioS3SyncError):
-    """Raised when an inventory is damaged, incomplete or in an unknown format; the message says where."""
+    """An inventory is damaged, incomplete or in an unknown format; the message says where."""
 
 
 def batches_of_csv(
@@ -59,7 +59,7 @@ def batches_of_csv(
     Args:
         file: at its beginning.
         columns: their names, from the manifest.
-        bucket: whose objects are expected.
+        bucket: of the expected objects.
         span: the keys that are wanted.
 
     Raises:
@@ -80,10 +80,10 @@ def batches_of_csv(
 
 
 def first_key_of_csv(head: IO[bytes], columns: Sequence[str]) -> str:
-    """Return the key of the first line of a file, empty where it has none.
+    """Return the key of the first line of a file; empty where it has none.
 
     Args:
-        head: at any place; its beginning needs to be there alone.
+        head: at any position; it needs to contain only the beginning.
         columns: their names, from the manifest.
 
     Raises:
@@ -99,7 +99,7 @@ def first_key_of_csv(head: IO[bytes], columns: Sequence[str]) -> str:
 
 
 def _line_parser(columns: Sequence[str], bucket: str) -> Callable[[list[str]], TargetEntry | None]:
-    """Return a function that turns a line into an entry, or into ``None`` if it is no current object."""
+    """Return a function that turns a line into an entry, or to ``None`` if it is no current object."""
     for name in NEEDED:
         if name not in columns:
             raise InventoryError(f"there is no column {name}; add it to the inventory's fields")

@@ -1,4 +1,4 @@
-"""InventoryListing: the latest S3 Inventory of a bucket in the place of its listing."""
+"""InventoryListing: the latest S3 Inventory of a bucket, instead of its listing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class InventoryListing:
     Args:
         place: where inventories are.
         open_store: opens the store of the bucket that holds them.
-        bucket: whose objects are expected.
+        bucket: of the expected objects.
 
     Attributes:
-        created: when its creation began, seconds since the epoch, 0 before it was opened. Later changes are
-            not in it.
+        created: when its creation began, seconds since the epoch; 0 before it is opened. It does not contain
+            later changes.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class InventoryListing:
         return self._inventory
 
     async def weights(self, prefix: str) -> list[tuple[str, int]]:
-        """Return about how the objects below a prefix are spread, from a bounded part of the inventory.
+        """Return the approximate distribution of the objects below a prefix, from a part of the inventory.
 
         Args:
             prefix: it is cut off.
@@ -83,9 +83,9 @@ class InventoryListing:
         """Yield the objects below a prefix in key order, with relative keys.
 
         Args:
-            prefix: it is cut off; an object of which nothing is left is left out.
-            first: the first relative key that is wanted, empty for no bound.
-            end: what wanted relative keys are before, empty for no bound.
+            prefix: it is cut off; an object whose key equals it is left out.
+            first: the first wanted relative key; empty for no bound.
+            end: the wanted relative keys are less than this; empty for no bound.
 
         Raises:
             InventoryError: a file of the inventory is damaged.

@@ -1,6 +1,6 @@
 """Finds the manifest of an S3 Inventory, and reads it.
 
-An inventory shows the past, and not one moment of it: its rows are observed when its creation began
+An inventory shows the past, but not a single moment of it: its rows count as observed when its creation began
 (``Inventory.created``), and later events or a listing correct them
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html).
 """
@@ -51,7 +51,7 @@ class Inventory:
     """The content of a manifest.
 
     Attributes:
-        bucket: whose objects are listed.
+        bucket: of the listed objects.
         created: when its creation began, seconds since the epoch; it does not contain later changes.
         format: ``CSV``, ``Parquet`` or ``ORC``.
         columns: of a CSV file, in their order; empty for the others, whose files name their columns.
@@ -97,7 +97,7 @@ async def find_manifest(store: ObjectStore, path: str) -> str:
 
     Raises:
         InventoryError: there is none.
-        StoreError: they cannot be listed, or the end of the listing is not known to be its end.
+        StoreError: they cannot be listed, or the listing may be incomplete.
     """
     if path.endswith(_MANIFEST):
         return path

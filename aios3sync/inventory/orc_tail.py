@@ -1,7 +1,7 @@
-"""Read where the stripes of an ORC file are and which keys each may hold: what pyarrow does not show. Pure.
+"""Find the stripes of an ORC file, and which keys each may hold, which pyarrow does not show. Pure.
 
-The end of a file is its metadata, its footer and its postscript, in messages of Protocol Buffers, the first
-two compressed in chunks (https://orc.apache.org/specification/ORCv1/). S3 writes inventories with ZLIB.
+A file ends with its metadata, its footer and its postscript, as messages of Protocol Buffers, the first two
+compressed in chunks (https://orc.apache.org/specification/ORCv1/). S3 writes inventories with ZLIB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NONE, _ZLIB = 0, 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _CHUNK_HEADER: Final = 3
 _MOST: Final = 2**26
-"""Bytes of a tail that are taken for one; a longer one is read by pyarrow alone."""
+"""Most bytes of a tail that is parsed here; a file with a longer one is read by pyarrow alone."""
 
 Value = int | bytes
 
@@ -35,7 +35,7 @@ class _Postscript(NamedTuple):
 
 
 def tail_length(end: bytes) -> int:
-    """Return how many bytes of the end of a file hold all that :func:`stripes_of` reads.
+    """Return how many bytes at the end of a file :func:`stripes_of` needs.
 
     Args:
         end: the last bytes, :data:`FIRST_LOOK` of them or more.
@@ -95,7 +95,7 @@ def _postscript(end: bytes) -> _Postscript:
 
 
 def _unpacked(packed: bytes, compression: int) -> bytes:
-    """Return the bytes of all chunks; the lowest bit of the header of a chunk says that it is as it was."""
+    """Return the bytes of all chunks; the lowest bit of a chunk's header says that it is not compressed."""
     if compression == _NONE:
         return packed
     found, at = bytearray(), 0
@@ -114,7 +114,7 @@ def _unpacked(packed: bytes, compression: int) -> bytes:
 
 
 def _column(footer: list[tuple[int, Value]], name: str) -> int:
-    """Return the number of a column, by which statistics are ordered: the types are a tree in preorder."""
+    """Return the number of a column, the index of its statistics: the types are a tree in preorder."""
     root = next((list(_fields(_message(value))) for number, value in footer if number == 4), [])
     names = [value for number, value in root if number == 3]
     numbers: list[int] = []
@@ -129,7 +129,7 @@ def _column(footer: list[tuple[int, Value]], name: str) -> int:
 def _bounds(stripe: bytes, column: int) -> tuple[str, str] | None:
     """Return the least and the greatest text of a column of a stripe.
 
-    Of long texts there are bounds that are shorter (``lowerBound`` and ``upperBound``).
+    For long texts there are shorter bounds (``lowerBound`` and ``upperBound``).
     """
     columns = [value for number, value in _fields(stripe) if number == 1]
     if column >= len(columns):

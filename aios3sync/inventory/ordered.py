@@ -1,7 +1,7 @@
 """Brings the entries of an inventory into key order: in memory, or by an external merge sort on disk.
 
-Entries are sorted in runs of a fixed size, runs are files, and files are merged. Memory is one run and one
-page of each file, of which there are at most :data:`_FAN_IN` a level: it does not grow with the inventory.
+Entries are sorted in runs of a fixed size, runs are files, and files are merged. Memory holds one run and one
+page of each file, with at most :data:`_FAN_IN` files per level: it does not grow with the inventory.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _RUN: Final = 20_000
 """Entries that are sorted at once, some 7 MB."""
 _PAGE: Final = 500
 _FAN_IN: Final = 64
-"""Files of one level, which are merged into one of the next when there are so many."""
+"""When a level has this many files, they are merged into one file of the next level."""
 
 _NO_REFERENCES: Final = 2
-"""The version of marshal that does not look for objects that come twice: half the time, as none do."""
+"""The version of marshal that does not look for repeated objects: half the time, as there are none."""
 _LENGTH: Final = struct.Struct("<I")
 _key: Final = itemgetter(0)
 _entry: Final[Callable[[Any], TargetEntry]] = partial(tuple.__new__, TargetEntry)
-"""A third of the time of ``_make``, which is a function of Python."""
+"""Takes a third of the time of ``_make``, which is written in Python."""
 
 
 class InventorySorter:
-    """Sorts entries that come in any order. Of a key that comes twice, the entry that changed last counts.
+    """Sorts entries that come in any order. If a key comes twice, the entry that changed last counts.
 
-    Use it as an asynchronous context manager: its files are gone at the end.
+    Use it as an asynchronous context manager, which removes its files at the end.
     """
 
     def __init__(self) -> None:
@@ -112,9 +112,9 @@ def _cut(entries: list[TargetEntry]) -> Iterator[list[TargetEntry]]:
 
 
 def _written(pages: Iterable[list[TargetEntry]]) -> IO[bytes]:
-    """Return a temporary file that holds the pages, each by columns with its length in front.
+    """Return a temporary file with the pages, each stored by columns after its length.
 
-    By columns they take a third of the size and of the time of pickled entries.
+    By columns they take a third of the size and the time of pickled entries.
     """
     file = temporary_file()
     try:
@@ -137,10 +137,10 @@ def _pages_of(file: IO[bytes]) -> Iterator[list[TargetEntry]]:
 
 
 def _merge(streams: Sequence[Iterator[list[TargetEntry]]]) -> Iterator[list[TargetEntry]]:
-    """Yield the entries of ascending streams in pages, ascending, without keys that come twice.
+    """Yield the entries of ascending streams in ascending pages, each key once.
 
-    All entries up to the least of the last keys of the pages at hand are complete. Sorting them takes little:
-    they are as many ascending runs as there are streams, which is what Python's sort looks for.
+    All entries up to the least of the last keys of the current pages are complete. Sorting them is fast: they
+    are as many ascending runs as there are streams, and Python's sort merges runs.
     """
     held: list[TargetEntry] = []  # the last entry, because the next one may have its key
     heads = [(page, stream) for stream in streams if (page := next(stream, []))]

@@ -1,4 +1,4 @@
-"""RowGroup: a part of a Parquet or ORC file that can be read alone, and which keys it may hold. Pure."""
+"""RowGroup: a part of a Parquet or ORC file that can be read alone, and the keys that it may hold. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class RowGroup(NamedTuple):
 
     Attributes:
         number: its place in the file, from 0.
-        rows: how many it has.
-        bounds: keys between which all of its keys lie, both included; ``None`` where they are not known.
-        ranges: bytes of the file that hold the columns that are read, each from its first to after its last.
-        key_range: bytes that hold its keys.
+        rows: number of its rows.
+        bounds: the least and the greatest of its keys, or bounds of them; ``None`` where they are not known.
+        ranges: offsets of the bytes of the columns that are read; ends are exclusive.
+        key_range: offsets of the bytes of its keys.
     """
 
     number: int
@@ -42,7 +42,7 @@ def wanted_groups(groups: Sequence[RowGroup], span: KeySpan) -> list[RowGroup]:
 
 
 def joined_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the ranges ascending, those that are near to each other as one."""
+    """Return the ranges in ascending order; ranges that are near to each other are joined."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if joined and start - joined[-1][1] <= _NEAR:

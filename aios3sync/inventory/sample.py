@@ -1,8 +1,8 @@
-"""Estimates from a bounded part of an inventory how its objects are spread over the keys.
+"""Estimates the distribution of objects over the keys from a bounded part of an inventory.
 
-Keys are read from row groups, or from whole files where there are none, that lie far apart, up to a bound of
-bytes. What is not read has its number of rows, and where it is known the least and the greatest of its keys:
-its rows are spread over the keys that were read between the two. Memory and requests are bounded.
+Keys are read from row groups that lie far apart, or from whole files where there are none, up to a limit of
+bytes. For parts that are not read, the number of rows is known, and often the least and the greatest key:
+their rows are spread over the keys that were read between the two. Memory and requests are bounded.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from aios3sync.store.protocol import ObjectStore
 __all__ = ("KeySample", "Unread", "sample_inventory")
 
 _MOST_FILES: Final = 64
-"""Files that are looked at: each costs a request or two."""
+"""Files that are sampled: each costs a request or two."""
 _MOST_BYTES: Final = 64 * 2**20
-"""Bytes that are read of keys, or of whole files; a second or so. Something is read in any case."""
+"""Bytes that are read of keys, or of whole files; a second or so. At least one part is always read."""
 _AT_ONCE: Final = 8
 _HEAD: Final = 64 * 2**10
-"""Bytes of a file that surely hold its first line."""
+"""Bytes at the beginning of a file that certainly contain its first line."""
 _MOST_GROUPS: Final = 4096
 """Row groups whose bounds are kept."""
 _MOST_KEYS: Final = 16_384
-"""Keys that are kept; with more of them every second one goes."""
+"""Keys that are kept; with more of them every second one is dropped."""
 _SPREAD: Final = 256
-"""Keys over which the rows of one part that was not read are spread at most."""
+"""Most keys over which the rows of an unread part are spread."""
 _LAST: Final = "\U0010ffff"
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Unread(NamedTuple):
     """A part that was not read.
 
     Attributes:
-        rows: how many it has, more or less.
+        rows: approximate number of its rows.
         least, greatest: bounds of its keys; empty where they are not known.
     """
 
@@ -62,7 +62,7 @@ class Unread(NamedTuple):
 
 @dataclass(slots=True)
 class KeySample:
-    """Keys at even distances in what was read, and what was not. Pure."""
+    """Keys at even distances in the parts that were read, and the unread parts. Pure."""
 
     _keys: list[str] = field(default_factory=list)
     _step: int = 1
@@ -70,7 +70,7 @@ class KeySample:
     _unread: list[Unread] = field(default_factory=list)
 
     def read(self, keys: Sequence[str]) -> None:
-        """Take keys that were read, in any order."""
+        """Add keys that were read, in any order."""
         self._keys += islice(keys, self._skip, None, self._step)
         self._skip = (self._skip - len(keys)) % self._step
         while len(self._keys) >= 2 * _MOST_KEYS:
@@ -81,14 +81,14 @@ class KeySample:
             self._step *= 2
 
     def leave(self, part: Unread) -> None:
-        """Take a part that was not read."""
+        """Add a part that was not read."""
         self._unread.append(part)
 
     def weights(self, prefix: str = "") -> list[Weight]:
         """Return ascending keys, each with the number of objects from it up to the next one.
 
         Args:
-            prefix: of all keys that were read; what was not read may have others.
+            prefix: of all keys that were read; unread parts may have others.
         """
         keys = sorted(self._keys)
         weights: dict[str, int] = {}
@@ -108,7 +108,7 @@ class KeySample:
 
 
 async def sample_inventory(store: ObjectStore, inventory: Inventory, prefix: str) -> list[Weight]:
-    """Return how the objects below a prefix are spread, by full keys; see the top of the module.
+    """Return the distribution of the objects below a prefix, by full keys; see the module's docstring.
 
     Args:
         store: of the destination bucket.
@@ -132,7 +132,7 @@ async def sample_inventory(store: ObjectStore, inventory: Inventory, prefix: str
 
 @asynccontextmanager
 async def _fetching(store: ObjectStore, file: InventoryFile) -> AsyncIterator[FileFetch]:
-    """Yield what fetches parts of a file, into a temporary one that is gone after the block."""
+    """Yield a FileFetch for parts of a file, into a temporary file that is removed after the block."""
     local: IO[bytes] = await to_thread.run_sync(temporary_file)
     try:
         yield FileFetch(store, file, local, f"s3://{store.bucket}/{file.key}")
@@ -143,7 +143,7 @@ async def _fetching(store: ObjectStore, file: InventoryFile) -> AsyncIterator[Fi
 async def _sample_groups(
     sample: KeySample, store: ObjectStore, inventory: Inventory, fetches: Sequence[FileFetch], prefix: str
 ) -> None:
-    """Read the keys of row groups that lie far apart, and of the others what the footers say of them."""
+    """Read the keys of row groups that lie far apart; for the others use the facts in the footers."""
     groups: dict[int, list[RowGroup]] = {}
 
     async def look(place: int) -> None:
@@ -175,9 +175,9 @@ async def _sample_groups(
 
 
 def _apart_first(parts: Sequence[tuple[FileFetch, RowGroup]]) -> list[tuple[FileFetch, RowGroup]]:
-    """Return the row groups, first those whose bounds overlap with none of the ones before.
+    """Return the row groups, first those whose bounds overlap with no earlier one.
 
-    Where each file has keys of everywhere, so each region is read once, and tells how the others are spread.
+    Where each file has keys of all regions, each region is read once in this way.
     """
     first: list[tuple[FileFetch, RowGroup]] = []
     others: list[tuple[FileFetch, RowGroup]] = []
@@ -195,7 +195,7 @@ def _apart_first(parts: Sequence[tuple[FileFetch, RowGroup]]) -> list[tuple[File
 
 
 class _NoGroupsError(Exception):
-    """A file has row groups that cannot be told apart."""
+    """The row groups of a file cannot be found out."""
 
 
 def _keys_of(form: str) -> Callable[[IO[bytes], RowGroup], Iterator[list[str]]]:
@@ -207,7 +207,7 @@ def _keys_of(form: str) -> Callable[[IO[bytes], RowGroup], Iterator[list[str]]]:
 async def _sample_files(
     sample: KeySample, store: ObjectStore, inventory: Inventory, fetches: Sequence[FileFetch], prefix: str
 ) -> None:
-    """Read whole files that lie far apart, and of the others the first key where it can be seen."""
+    """Read whole files that lie far apart; of the others only the first key where possible."""
     used = rows = 0
     extents: list[tuple[str, str]] = []
     left: list[FileFetch] = []
@@ -238,10 +238,10 @@ async def _first_key(fetch: FileFetch, inventory: Inventory) -> str:
 
 
 def _unread_files(files: Sequence[tuple[str, int]], extents: Sequence[tuple[str, str]]) -> Iterator[Unread]:
-    """Yield what is known of files that were not read, each given by its first key and its number of rows.
+    """Yield the bounds of unread files, each given by its first key and its number of rows.
 
-    Where no file that was read goes over the first key of another one, each is taken to end where the next
-    one begins; else they are taken to be mixed.
+    If no file that was read extends beyond the first key of another one, each is assumed to end where the
+    next one begins; else the keys of files are assumed to be mixed.
     """
     mixed = any(first < key < last for key, _ in files for first, last in extents)
     begins = sorted({key for key, _ in files} | {first for first, _ in extents if first})
@@ -254,12 +254,12 @@ def _unread_files(files: Sequence[tuple[str, int]], extents: Sequence[tuple[str,
 
 
 def _at_most(items: Sequence[T], most: int) -> Sequence[T]:
-    """Return the items, or so many of them at even distances."""
+    """Return the items, or ``most`` of them at even distances."""
     return items[:: -(-len(items) // most) or 1]
 
 
 def _far_apart(items: Sequence[T]) -> list[T]:
-    """Return the items in an order in which as many as were taken always lie at about even distances."""
+    """Return the items in an order of which every beginning is spread at about even distances."""
     width = max(len(items) - 1, 0).bit_length()
     reversed_bits = (int(f"{number:0{width}b}"[::-1], 2) for number in range(1 << width))
     return [items[number] for number in reversed_bits if number < len(items)]

@@ -1,4 +1,4 @@
-"""KeySpan: which keys of an inventory are wanted. Pure."""
+"""KeySpan: the wanted keys of an inventory. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ("ALL_KEYS", "KeySpan")
 
 
 class KeySpan(NamedTuple):
-    """The full keys that begin with ``prefix``, are not below ``first``, and are below ``end``.
+    """The full keys that begin with ``prefix``, are not less than ``first``, and are less than ``end``.
 
-    An empty ``end`` is no end. Keys compare by their UTF-8 bytes, as ``str`` does.
+    An empty ``end`` is no bound. Keys compare by their UTF-8 bytes, as ``str`` does.
     """
 
     prefix: str = ""

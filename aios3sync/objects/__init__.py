@@ -1,1 +1,1 @@
-"""Single objects: read, written, copied and listed one by one; no manifest, no comparison."""
+"""Operations on single objects: read, write, copy, list and verify; no manifest, no comparison."""

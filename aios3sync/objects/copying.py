@@ -1,4 +1,4 @@
-"""Copies one object to another key: on the server where it can reach both, else through memory."""
+"""Copies one object to another key: on the server where that can reach both, else through memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from aios3sync.sync.transfers.memory import ByteSemaphore
 __all__ = ("CopiedObject", "copy_object")
 
 _ONE_REQUEST: Final = 64 * MIB
-"""Objects up to this that were stored with one request are stored so again."""
+"""Objects up to this size that were stored with one request are stored with one again."""
 _PARTS_AT_ONCE: Final = 8
 _COPIED_PART: Final = 256 * MIB
 _ABORT_GRACE: Final = 5.0
@@ -39,7 +39,7 @@ _HEADERS: Final = (
 
 
 class CopiedObject(NamedTuple):
-    """A copy: its ETag, its size in bytes, and whether its bytes came through here."""
+    """A copy: its ETag, its size in bytes, and whether its bytes went through this machine."""
 
     etag: str
     size: int
@@ -59,17 +59,17 @@ async def copy_object(  # noqa: PLR0913 - two objects, each a store and a key
 ) -> CopiedObject:
     """Copy one object with its metadata, headers and tags; an object that changes meanwhile is an error.
 
-    Where the server cannot read the source for the copy, its bytes pass through here in bounded memory, in
-    parts of the size of the source's where that can be inferred, so that the ETag is the same.
+    Where the server cannot read the source, its bytes pass through bounded memory here, in parts of the
+    source's part size where that can be inferred, so that the ETag is the same.
 
     Args:
-        source: store of the bucket that the object is in.
+        source: store of the object's bucket.
         source_key: its key.
-        target: store of the bucket that the copy goes to, maybe the same.
+        target: store of the copy's bucket, which may be the same.
         key: of the copy.
         memory: bounds the bytes of the parts in memory.
         version_id: of the source, which may be an earlier one; empty for the latest.
-        options: how the copy is stored; headers and metadata in it count before those of the source.
+        options: how the copy is stored; its headers and metadata take precedence over those of the source.
         on_bytes: called with the bytes of each part, and the size of the whole.
 
     Raises:
@@ -160,7 +160,7 @@ class _Copy:
         return CopiedObject(written.etag, written.size, streamed=True)
 
     def _kept(self, head: HeadResult) -> PutOptions:
-        """Return the options with the headers and the metadata of the source where none are asked for."""
+        """Return the options, with the headers and the metadata of the source where none are given."""
         asked = self._options
         kept: dict[str, Any] = {name: getattr(asked, name) or getattr(head, name) for name in _HEADERS}
         return replace(asked, metadata={**head.metadata, **asked.metadata}, **kept)

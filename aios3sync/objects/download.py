@@ -1,7 +1,7 @@
-"""Downloads one object to a file: whole or not at all, verified; a large one is continued by the next call.
+"""Downloads one object to a file: atomically and verified; the next call continues a large one.
 
-The file is written under a temporary name next to its place, and renamed when its bytes are verified. What is
-in its place must still be what was there when the download began.
+The file is written under a temporary name in the same directory, and renamed when its bytes are verified. An
+existing file is replaced only if it has not changed since the download began.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ __all__ = ("Destination", "FileOptions", "WrittenFile", "destination_of", "downl
 
 
 class Destination(NamedTuple):
-    """Where a file goes.
+    """The destination of a file.
 
     Attributes:
-        directory: absolute, links resolved; it is made if it is missing.
+        directory: absolute, links resolved; created if missing.
         name: of the file in it.
-        replaces: what is there now, ``None`` for nothing.
+        replaces: the existing file, ``None`` for none.
     """
 
     directory: str
@@ -62,11 +62,11 @@ class FileOptions(NamedTuple):
     """How a file is written.
 
     Attributes:
-        decode: restore the original of an object that a sync has compressed.
-        fsync: it is on the disk before it gets its name.
+        decode: whether to restore the original of an object that a sync has compressed.
+        fsync: whether it is on the disk before it gets its name.
         memory: bytes that may be read ahead.
-        on_bytes: called with the bytes of each piece that was written, and the size of the whole (0 while it
-            is not known); with a negative number of bytes that have to be read again.
+        on_bytes: called with the number of bytes of each written piece, and the size of the whole (0 while
+            unknown); with a negative number for bytes that have to be read again.
     """
 
     decode: bool = True
@@ -76,7 +76,7 @@ class FileOptions(NamedTuple):
 
 
 class WrittenFile(NamedTuple):
-    """What was written: the path and the size of the file, and what proved the bytes of the object."""
+    """The result of a download: the path and the size of the file, and what proved the bytes."""
 
     path: str
     size: int
@@ -85,15 +85,15 @@ class WrittenFile(NamedTuple):
 
 
 def destination_of(path: str, name: str) -> Destination:
-    """Return where an object goes that is copied to a path. Blocks.
+    """Return the destination of an object that is copied to a path. Blocks.
 
     Args:
-        path: of a file; or of a directory, which is there or ends in a slash.
+        path: of a file; or of a directory, which exists or ends in a slash.
         name: of the file where the path is that of a directory: the last part of the key.
 
     Raises:
-        UsageError: it cannot be a file.
-        DestinationError: it cannot be looked at.
+        UsageError: it cannot be the path of a file.
+        DestinationError: it cannot be checked.
     """
     if "\0" in path:
         raise UsageError(f"no file can have the path {path!r}")
@@ -121,10 +121,10 @@ def destination_of(path: str, name: str) -> Destination:
 async def download_object(
     store: ObjectStore, key: str, place: Destination, options: FileOptions
 ) -> WrittenFile:
-    """Download one object; again, if it is replaced meanwhile.
+    """Download one object; try again if it is replaced meanwhile.
 
     Raises:
-        StoreError: it cannot be read, or its bytes are not the right ones.
+        StoreError: it cannot be read, or its bytes are wrong.
         DestinationError: the file cannot be written, or was changed by another program meanwhile.
     """
     download = _Download(store, key, place, options)
@@ -139,7 +139,7 @@ async def download_object(
 
 
 class _WrongRangesError(Exception):
-    """The bytes that an earlier run has left are wrong."""
+    """The bytes that an earlier run has written are wrong."""
 
 
 class _Download:
@@ -152,7 +152,7 @@ class _Download:
         self._options = options
 
     async def run(self) -> WrittenFile:
-        """Write the file and give it its name: one attempt."""
+        """Make one attempt: write the file and give it its name."""
         options, path = self._options, self._place.path
         writer = TreeWriter(self._place.directory, fsync=options.fsync)
         opened = open_object(self._store, self._key, memory=options.memory, decode=options.decode)
@@ -171,7 +171,7 @@ class _Download:
             raise _failed(path, error) from None
 
     def _is_large(self, reader: ObjectReader) -> bool:
-        """Whether it is worth continuing after an interruption: more than one range."""
+        """Whether the object has more than one range, so that an interrupted download can be continued."""
         return not reader.decodes and reader.head.size > range_size_for(self._options.memory)
 
     async def _in_one(self, writer: TreeWriter, reader: ObjectReader) -> WrittenFile:
@@ -201,10 +201,10 @@ class _Download:
             os.fsync(descriptor)
 
     async def _in_ranges(self, writer: TreeWriter, reader: ObjectReader) -> WrittenFile:
-        """Write ranges, several at a time, to a file that stays where the download is interrupted.
+        """Write ranges, several at a time, to a file that stays if the download is interrupted.
 
         Raises:
-            _WrongRangesError: those that an earlier run has left are wrong; they are gone now.
+            _WrongRangesError: those that an earlier run has written are wrong; they are dropped now.
         """
         store, key, place, head = self._store, self._key, self._place, reader.head
         entry = TargetEntry(key, head.size, head.etag, head.last_modified)

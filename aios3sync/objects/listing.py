@@ -1,4 +1,4 @@
-"""Lists the objects whose keys begin with a text, page by page; holds no more than some pages."""
+"""Lists the objects whose keys begin with a prefix, page by page; only a few pages are in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ("OnPage", "list_objects")
 OnPage = Callable[[Sequence[TargetEntry], Sequence[str]], None]
 """Takes the objects of a page, full keys, and its folders: CommonPrefixes, which end in ``/``."""
 _PLAIN_PAGES: Final = 4
-"""Pages that are read one after the other before a listing is split: each split costs requests."""
+"""Pages that are read sequentially before a listing is split: each split costs requests."""
 
 
 async def list_objects(store: ObjectStore, prefix: str, on_page: OnPage, *, recursive: bool) -> None:
@@ -29,7 +29,7 @@ async def list_objects(store: ObjectStore, prefix: str, on_page: OnPage, *, recu
         store: of the bucket.
         prefix: literal; it need not end in ``/``.
         on_page: called with each page, on the event loop.
-        recursive: with all keys at any depth; otherwise what lies below a further ``/`` is one folder.
+        recursive: list keys at any depth; otherwise keys with a further ``/`` form one folder.
 
     Raises:
         StoreError: the listing did not end cleanly.

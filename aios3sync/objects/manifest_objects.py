@@ -1,8 +1,8 @@
-"""The objects of a manifest: the one that is replaced by compare-and-swap, and the files of shards below it.
+"""The objects of a manifest: the document, which is replaced by compare-and-swap, and the files of shards.
 
-Files are packed with gzip. What lies in ``KEY.shards/`` has the names that the files of such a manifest have
-in a directory (:mod:`aios3sync.manifest.root_directory`), and one writer each. They are removed only once
-they are old: a run that is at work may name them in its next document, or is about to read them.
+Files are packed with gzip. Objects in ``KEY.shards/`` have the same names as the files of such a manifest in
+a directory (:mod:`aios3sync.manifest.root_directory`), and one writer each. They are removed only once they
+are old: a working run may name them in its next document, or may be about to read them.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _AT_ONCE: Final = 4
 """Files that are read at once, each as a whole in memory."""
 _BATCH: Final = 1000
 _KEPT_S: Final = 24 * 3600.0
-"""Age of a file that no document names, seconds, from which on it is removed."""
+"""Age in seconds from which a file that no document names is removed."""
 
 
 class ManifestObject:
-    """The object that stands for a manifest; it is replaced only as it was read or written last.
+    """The object of a manifest; it is replaced only if it is still the one that was last read or written.
 
     Args:
         store: of its bucket.
         key: in full.
 
     Attributes:
-        etag: of what was read or written last; empty where there is no object.
+        etag: of the object that was last read or written; empty where there is none.
     """
 
     def __init__(self, store: ObjectStore, key: str) -> None:
@@ -57,11 +57,11 @@ class ManifestObject:
 
     @property
     def name(self) -> str:
-        """Its address, for people."""
+        """Its address, for messages."""
         return f"s3://{self._store.bucket}/{self._key}"
 
     async def read(self) -> bytes:
-        """Return its content, empty where there is none.
+        """Return its content; empty where there is no object.
 
         Raises:
             ManifestError: it cannot be read.
@@ -77,11 +77,11 @@ class ManifestObject:
         return found.body
 
     async def write(self, content: bytes, *, packed: bool = False) -> bool:
-        """Replace it; return False where another one was quicker.
+        """Replace it; return False if another writer was first.
 
         Args:
             content: the new one.
-            packed: it is a file, and no document.
+            packed: whether it is a packed file, not a document.
 
         Raises:
             StoreError: it cannot be written.
@@ -104,7 +104,7 @@ class ShardObjects:
     Args:
         store: of their bucket.
         prefix: of their keys, in full.
-        directory: where the files are read from and written to; it exists.
+        directory: of the local files; it exists.
     """
 
     def __init__(self, store: ObjectStore, prefix: str, directory: str) -> None:
@@ -114,11 +114,11 @@ class ShardObjects:
         self._fetching: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
     def path(self, name: str) -> str:
-        """Return where a file is in the directory."""
+        """Return the path of a file in the directory."""
         return os.path.join(self.directory, name)
 
     async def listed(self, beginning: str = "") -> dict[str, float]:
-        """Return the names that begin so, each with the time of its last change.
+        """Return the names with a prefix, each with the time of its last change.
 
         Raises:
             StoreError: they cannot be listed.
@@ -131,10 +131,10 @@ class ShardObjects:
         return found
 
     async def fetch(self, names: Iterable[str]) -> set[str]:
-        """Read files into the directory, those that are not there; return the names that no object has.
+        """Fetch files that are missing in the directory; return the names without an object.
 
-        A name that ends in :data:`~aios3sync.manifest.root.ATTEMPTS` stands for the latest attempt; there may
-        be none.
+        A name that ends in :data:`~aios3sync.manifest.root.ATTEMPTS` means the latest attempt; there may be
+        none.
 
         Raises:
             ManifestError: one cannot be read.
@@ -187,11 +187,11 @@ class ShardObjects:
         os.replace(temporary, self.path(name))
 
     async def upload(self, name: str, path: str = "") -> None:
-        """Store a file under a name that nothing else writes.
+        """Store a file under a name that no other writer uses.
 
         Args:
             name: of the object.
-            path: of the file, if it has another one than in the directory.
+            path: of the file, if it is not in the directory.
 
         Raises:
             StoreError: it cannot be stored.
@@ -199,7 +199,7 @@ class ShardObjects:
         await self._put(name, path or self.path(name), _PACKED)
 
     async def upload_attempt(self, stem: str, number: int, path: str) -> int:
-        """Store a file as an attempt at a layer that no other writer has; return the number of the attempt.
+        """Store a file as a new attempt at a layer; return the number of the attempt.
 
         Raises:
             StoreError: it cannot be stored.
@@ -221,12 +221,12 @@ class ShardObjects:
         """Remove the files that no document names and that are old.
 
         Args:
-            named: what the document names.
-            own: the beginning of the names of this run, whose held deletes and errors nobody else reads: they
-                are removed whatever their age. A layer stays, for a run that began meanwhile reads it.
+            named: the names in the document.
+            own: prefix of the names of this run: no other run reads its held deletes and errors, which are
+                removed at any age. A layer stays, because a run that began meanwhile may read it.
 
         Raises:
-            StoreError: they cannot be listed, or not be removed.
+            StoreError: they cannot be listed or removed.
         """
         now = time.time()
         left = [
@@ -244,7 +244,7 @@ class ShardObjects:
 
 
 def _is_unnamed(name: str, named: set[str]) -> bool:
-    """Whether a file is a layer that is not named, or goes with one for a single run; others are not ours."""
+    """Whether a file is a layer that is not named, or belongs to one; other files are not ours."""
     stem, end, rest = name.partition(".sqlite")
     found = attempt_of(stem + end)
     return found is not None and (bool(rest) or not {name, f"{found[0]}{ATTEMPTS}"} & named)
@@ -266,10 +266,10 @@ def pack(path: str) -> bytes:
 
 
 def unpack(content: bytes, path: str) -> None:
-    """Write what :func:`pack` has returned into a file. Blocks.
+    """Write the result of :func:`pack` to a file. Blocks.
 
     Raises:
-        ValueError: it is nothing of that kind.
+        ValueError: it is no packed file.
         OSError: the file cannot be written.
     """
     try:

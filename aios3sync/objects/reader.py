@@ -1,8 +1,7 @@
 """ObjectReader: one object as a stream of chunks, read ahead in ranges and verified at its end.
 
 All ranges are of one object: each request names the ETag of the first response, so that an object that is
-replaced meanwhile is an error and never a mixture. A request that fails is repeated by its store, for its
-range alone.
+replaced meanwhile is an error, never a mixture. The store repeats a failed request, for its range alone.
 """
 
 from __future__ import annotations
@@ -39,26 +38,26 @@ __all__ = (
 
 READ_AHEAD: Final = 64 * MIB
 _RANGES: Final = 8
-"""Ranges in memory or under way at once."""
+"""Ranges in memory or in flight at once."""
 _SMALLEST_RANGE: Final = 128 * 1024
 
 
 def range_size_for(memory: int) -> int:
-    """Return the bytes of one range, so that all that are read ahead fit into ``memory`` bytes."""
+    """Return the size of a range, such that all ranges that are read ahead fit into ``memory`` bytes."""
     return max(_SMALLEST_RANGE, min(memory, READ_AHEAD) // _RANGES)
 
 
 class ObjectReader:
     """An open object, see :meth:`aios3sync.Session.open_reader`: an asynchronous iterator of its chunks.
 
-    The chunks can be read once, by one task. They are verified when the last one was handed out: a reader
-    that is not read to its end has proved nothing.
+    The chunks can be read once, by one task. They are verified when the last one was returned: before that,
+    nothing is proved.
 
     Attributes:
         head: the facts of the object: size, ETag, metadata, content type.
         verified: what proved the bytes, once all were read: ``md5`` (the ETag, or a digest in the metadata),
-            ``parts`` (the ETag of a multipart upload), ``checksum`` (what the endpoint keeps apart from the
-            ETag), or empty where it keeps no digest that can be compared; then the size alone was.
+            ``parts`` (the ETag of a multipart upload), ``checksum`` (which the endpoint stores besides the
+            ETag), or empty where it stores no digest that can be compared; then only the size was checked.
     """
 
     def __init__(
@@ -90,14 +89,14 @@ class ObjectReader:
 
     @property
     def first(self) -> bytes:
-        """What came with the first answer, before the first chunk is read: the first bytes of the object."""
+        """The body of the first response, before the first chunk is read: the first bytes of the object."""
         return self._first
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._chunks
 
     async def read(self) -> bytes:
-        """Read all that is left into memory.
+        """Read the rest into memory.
 
         Raises:
             StoreError: as the iteration does.
@@ -105,7 +104,7 @@ class ObjectReader:
         return b"".join([chunk async for chunk in self._chunks])
 
     async def close(self) -> None:
-        """Cancel the requests under way, and wait for their end; idempotent."""
+        """Cancel the requests in flight, and wait for their end; idempotent."""
         await self._chunks.aclose()
         tasks = list(self._ahead)
         self._ahead.clear()
@@ -134,7 +133,7 @@ class ObjectReader:
         self.verified = proved
 
     async def _next_body(self) -> bytes:
-        """Return the next range, empty at the end; more are requested meanwhile."""
+        """Return the next range, empty at the end; further ranges are requested meanwhile."""
         self._request_ahead()
         if self._first:
             body, self._first = self._first, b""
@@ -171,7 +170,7 @@ class ObjectReader:
 
 
 def changed_object(store: ObjectStore, key: str) -> PreconditionFailedError:
-    """Return the error of an object that is not the one any more that was opened."""
+    """Return the error for an object that is no longer the one that was opened."""
     return PreconditionFailedError(
         f"{key!r} in {store.bucket} was replaced or deleted while it was read",
         operation="GetObject",
@@ -182,12 +181,12 @@ def changed_object(store: ObjectStore, key: str) -> PreconditionFailedError:
 
 
 def other_content(store: ObjectStore, key: str, problem: str) -> IntegrityError:
-    """Return the error of bytes that are not those of an object.
+    """Return the error for bytes that are not those of the object.
 
     Args:
         store: of its bucket.
         key: the full key.
-        problem: what speaks against them.
+        problem: what contradicts them.
     """
     return IntegrityError(
         f"GetObject of {key!r} in {store.bucket}: the bytes are not those of the object: {problem}",
@@ -201,7 +200,7 @@ def other_content(store: ObjectStore, key: str, problem: str) -> IntegrityError:
 async def _checksum_of(
     store: ObjectStore, key: str, head: HeadResult, *, decode: bool
 ) -> StoredChecksum | None:
-    """Return the checksum of an object whose bytes nothing else proves, if its endpoint keeps one."""
+    """Return the checksum of an object whose bytes nothing else proves, if its endpoint stores one."""
     if not head.size or not lacks_proof(head, opaque=store.capabilities.opaque_etags, decode=decode):
         return None
     found = await head_with_checksum(store, key)
@@ -219,11 +218,11 @@ async def open_object(
         store: of its bucket.
         key: the full key.
         memory: bytes that may be read ahead.
-        decode: hand out the original of an object that a sync has compressed.
+        decode: whether to return the original of an object that a sync has compressed.
 
     Raises:
         StoreError: it cannot be read. The iteration raises PreconditionFailedError where the object changes
-            while it is read, and IntegrityError where its bytes are not the right ones.
+            while it is read, and IntegrityError where its bytes are wrong.
     """
     range_size = range_size_for(memory)
     first = await store.get(key, length=range_size)

@@ -1,7 +1,7 @@
-"""Writes the receipt of a run where it was asked for, whole or not at all: a file, or one object.
+"""Writes the receipt of a run atomically, to a file or an object.
 
-The list itself is made by :mod:`aios3sync.sync.receipt`. What is there before must be such a list too:
-nothing else is replaced. After a run in which not everything has succeeded it stays as it was.
+The list itself is made by :mod:`aios3sync.sync.receipt`. Only an existing file or object that is such a list
+too is replaced. After a run in which not everything has succeeded it stays as it was.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ async def run_with_receipt(
 
 
 def _headers(request: SyncRequest) -> PutOptions:
-    """Return the headers of the object: protection and access rights of the data, not its other headers."""
+    """Return the headers of the object: encryption and access rights as for the data, but no others."""
     options = request.options
     return PutOptions(
         content_type="text/plain; charset=utf-8",
@@ -96,7 +96,7 @@ def _headers(request: SyncRequest) -> PutOptions:
 
 
 def _refuse_other(place: str, head: bytes) -> None:
-    """Make sure that what is replaced is a list as well, or empty."""
+    """Check that the replaced content is a list as well, or empty."""
     with suppress(ValueError):
         if not head or read_line(head.partition(b"\n")[0]) is not None:
             return
@@ -111,7 +111,7 @@ def _head_of(path: str) -> bytes:
 
 
 class _Object:
-    """The place of a receipt that is an object."""
+    """A receipt as an object."""
 
     def __init__(self, store: ObjectStore, key: str, headers: PutOptions) -> None:
         self._store = store
@@ -119,10 +119,10 @@ class _Object:
         self._headers = headers
 
     async def check(self) -> None:
-        """Look at what is there.
+        """Check the existing content.
 
         Raises:
-            UsageError: it is something else.
+            UsageError: it is no receipt.
         """
         try:
             found = await self._store.get(self._key, length=LONGEST_LINE)
@@ -135,7 +135,7 @@ class _Object:
         _refuse_other(f"s3://{self._store.bucket}/{self._key}", found.body)
 
     async def write(self, lines: IO[bytes]) -> str:
-        """Store the list; return why it could not be stored, empty where it was."""
+        """Store the list; return why that failed, empty if it succeeded."""
 
         async def chunks() -> AsyncIterator[bytes]:
             await to_thread.run_sync(lines.seek, 0)
@@ -150,16 +150,16 @@ class _Object:
 
 
 class _File:
-    """The place of a receipt that is a file, as an absolute path without links."""
+    """A receipt as a file, with an absolute path without links."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     async def check(self) -> None:
-        """Look at what is there.
+        """Check the existing content.
 
         Raises:
-            UsageError: it is something else, or there is no directory for it.
+            UsageError: it is no receipt, or there is no directory for it.
         """
         await to_thread.run_sync(self._check)
 
@@ -180,7 +180,7 @@ class _File:
         _refuse_other(self._path, head)
 
     async def write(self, lines: IO[bytes]) -> str:
-        """Replace the file; return why it could not be written, empty where it was."""
+        """Replace the file; return why that failed, empty if it succeeded."""
         try:
             await to_thread.run_sync(self._write, lines)
         except OSError as error:

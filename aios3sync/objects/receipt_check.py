@@ -1,9 +1,8 @@
-"""Compares objects with a list of ``sha256sum``, the receipt of a sync or any other, without the source.
+"""Compares objects with a list of ``sha256sum``, such as the receipt of a sync, without the source.
 
-Objects are read and hashed as the list names them: one that a sync has compressed is compared as its
-original, and as it is stored. A large object is not read where S3 keeps a SHA-256 of all of it, which it has
-verified when the object was stored
-(https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
+The objects in the list are read and hashed: one that a sync has compressed is compared as its original, and
+as it is stored. A large object is not read where S3 stores a SHA-256 of all of it, which it has verified when
+the object was stored (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
 """
 
 from __future__ import annotations
@@ -49,9 +48,9 @@ __all__ = ("check_receipt",)
 
 _AT_ONCE: Final = 16
 _AHEAD: Final = 8 * 1024 * 1024
-"""Bytes of one object that are read ahead: 128 MiB for all that are read at once."""
+"""Bytes of one object that are read ahead: 128 MiB for all objects that are read at once."""
 _ASKED_FROM: Final = 1024 * 1024
-"""Bytes of an object from which on a request for its checksum costs less than reading it."""
+"""Size of an object in bytes from which a request for its checksum costs less than reading it."""
 _PAGE: Final = 1000
 _CHUNK: Final = 1024 * 1024
 _SCHEMA: Final = "CREATE TABLE lines (key TEXT PRIMARY KEY, sha256 BLOB) WITHOUT ROWID;"
@@ -63,12 +62,12 @@ async def check_receipt(request: SyncRequest, resources: Resources, open_store: 
     """Compare the objects of a target with a list.
 
     Args:
-        request: of no files and the target; its receipt is the list.
+        request: with the target and without files; its receipt is the list.
         resources: of the session.
         open_store: opens the store of a bucket, for a list that is an object.
 
     Raises:
-        UsageError: the list cannot be read, or is none; or an option cannot be.
+        UsageError: the list cannot be read or parsed, or an option is invalid.
         StoreError: the target cannot be listed.
     """
     began = time.monotonic()
@@ -101,7 +100,7 @@ class ReceiptLines:
 
     Args:
         place: a path, or ``s3://bucket/key``.
-        escape: names are paths, of which keys are made as ``on_bad_name="escape"`` makes them.
+        escape: names are paths, which are converted to keys as by ``on_bad_name="escape"``.
 
     Attributes:
         size: bytes of the list.
@@ -116,14 +115,14 @@ class ReceiptLines:
         self.size = 0
 
     async def close(self) -> None:
-        """Drop them."""
+        """Drop the lines."""
         await self._sorted.close()
 
     async def load(self, open_store: OpenStore) -> None:
-        """Read all of them.
+        """Read all lines.
 
         Raises:
-            UsageError: the list cannot be read, or a line is none.
+            UsageError: the list cannot be read, or a line cannot be parsed.
         """
         async with aclosing(self._chunks(open_store)) as chunks:
             rest = b""
@@ -143,7 +142,7 @@ class ReceiptLines:
         return self._digest.digest()
 
     async def pages(self) -> AsyncGenerator[list[ReceiptLine], None]:
-        """Yield them in key order."""
+        """Yield the lines in key order."""
         after = ""
         while True:
             sql = "SELECT key, sha256 FROM lines WHERE key > ? ORDER BY key LIMIT ?"
@@ -224,7 +223,7 @@ class _Check:
         self._slots = anyio.CapacityLimiter(_AT_ONCE)
 
     async def run(self, lines: ReceiptLines, listed: AsyncGenerator[list[TargetEntry], None]) -> None:
-        """Compare all."""
+        """Compare all objects."""
         store = await self._resources.open_store()
         joined = pairs_of(lines.pages(), listed, self._entries)
         async with aclosing(joined) as pairs, anyio.create_task_group() as tasks:
@@ -252,7 +251,7 @@ class _Check:
         return self._filters.visible(found.key) and not protected
 
     async def _report_extra(self, store: ObjectStore, lines: ReceiptLines, found: TargetEntry) -> None:
-        """Report what is not in the list, unless it is the list itself, whatever its name is."""
+        """Report an object that is not in the list, unless it is the list itself under any name."""
         key = self._prefix + found.key
         try:
             if found.size != lines.size or (await _sha256(store, key, decode=True))[0] != lines.sha256:
@@ -281,7 +280,7 @@ class _Check:
             self._slots.release_on_behalf_of(line.key)
 
     async def _problem(self, store: ObjectStore, line: ReceiptLine, found: TargetEntry) -> str:
-        """Return how an object differs from its line, empty where it does not."""
+        """Return how an object differs from its line; empty if it does not."""
         key = self._prefix + line.key
         if found.size >= _ASKED_FROM and (kept := await _kept_sha256(store, key)):
             return "" if kept == line.sha256 else "the SHA-256 that S3 keeps of it is another one"
@@ -296,7 +295,7 @@ class _Check:
 
 
 async def _kept_sha256(store: ObjectStore, key: str) -> bytes:
-    """Return the SHA-256 that S3 keeps of all of an object as it is stored; empty where it keeps none."""
+    """Return the SHA-256 that S3 stores for the whole object; empty where it stores none."""
     head = await head_with_checksum(store, key)
     checksum = head.checksum
     if checksum is None or checksum.algorithm != "sha256" or checksum.parts or is_compressed_by_us(head):
@@ -306,7 +305,7 @@ async def _kept_sha256(store: ObjectStore, key: str) -> bytes:
 
 
 async def _sha256(store: ObjectStore, key: str, *, decode: bool) -> tuple[bytes, bool]:
-    """Return the digest of an object, and whether it is that of the original of a compressed one."""
+    """Return the digest of an object, and whether it is that of the original of a compressed object."""
     digest = hashlib.sha256()
     async with open_object(store, key, memory=_AHEAD, decode=decode) as reader:
         async for chunk in reader:

@@ -1,4 +1,4 @@
-"""Deletes one object that must be there: a delete of S3 succeeds whether there was anything or not."""
+"""Deletes one object, which must exist: a delete of S3 also succeeds where there is no object."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ("remove_object",)
 
 
 async def remove_object(store: ObjectStore, key: str, *, dry_run: bool = False) -> None:
-    """Delete one object; with ``dry_run`` only look whether it is there.
+    """Delete one object; with ``dry_run`` only check that it exists.
 
-    Credentials that may not read are no reason not to delete: the object is then taken to be there.
+    Credentials that may not read do not prevent the delete: the object is then assumed to exist.
 
     Raises:
         ObjectNotFoundError: there is no such object.
@@ -34,10 +34,10 @@ async def remove_object(store: ObjectStore, key: str, *, dry_run: bool = False) 
 
 
 async def _check_presence(store: ObjectStore, key: str) -> None:
-    """Look whether an object is there. The response to HEAD does not say what is missing; that to GET does.
+    """Check that an object exists. A HEAD does not say whether the key or the bucket is missing; a GET does.
 
     Raises:
-        StoreError: it is not, or that cannot be known.
+        StoreError: it does not exist, or that cannot be found out.
     """
     try:
         await store.head(key)

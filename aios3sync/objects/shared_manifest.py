@@ -1,11 +1,12 @@
-"""A manifest that is an object: fetched before a run, stored after it by compare-and-swap.
+"""SharedManifest: a manifest as an object: fetched before a run, stored after it by compare-and-swap.
 
-It serves machines that keep nothing, such as the runners of a CI, each with a fresh checkout. Whoever stores
-it names the ETag that it has read (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
-Where another run was quicker, the rows of this run are added to the other one's manifest, which is then
-incomplete: the next run lists the target, and finds what either of them has done.
+It is for machines without persistent storage, such as the runners of a CI, each with a fresh checkout. A run
+that stores it names the ETag that it has read
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). If another run was first, the
+rows of this run are added to the manifest of the other, which is then incomplete: the next run lists the
+target, and finds what both have done.
 
-A run on several machines leaves a root document in the place of the file: then see :mod:`.shared_shards`.
+A run on several machines stores a root document instead of the file: see :mod:`.shared_shards`.
 """
 
 from __future__ import annotations
@@ -93,12 +94,12 @@ async def run_shared(
 
 
 def _is_new(report: SyncReport) -> bool:
-    """Whether a run knows more than its manifest said; other times of equal files are of no use elsewhere."""
+    """Whether a run has learnt more than its manifest; times of equal files do not help other machines."""
     return report.checked != "manifest" or any(getattr(report, state) for state in _CHANGES)
 
 
 class SharedManifest:
-    """The manifest of one request as an object, and as a file while a run lasts.
+    """The manifest of one request as an object, and as a file during a run.
 
     Args:
         store: of its bucket.
@@ -120,7 +121,7 @@ class SharedManifest:
         self.began = False
 
     async def fetch(self) -> None:
-        """Read the object into the file; where there is none, the run begins a manifest.
+        """Fetch the object into the file; where there is none, the run creates a manifest.
 
         Raises:
             ManifestError: it cannot be read, or is no manifest.
@@ -156,10 +157,10 @@ class SharedManifest:
                     await self.begin()
 
     async def store(self) -> str:
-        """Store the file in the place of the object that was read, or add its rows to what is there now.
+        """Replace the object that was read by the file, or add its rows to the current object.
 
         Returns:
-            Why it could not be stored, as a warning; empty where it was.
+            Why that failed, as a warning; empty if it succeeded.
         """
         try:
             for _ in range(_ATTEMPTS):
@@ -176,7 +177,7 @@ class SharedManifest:
         return "the manifest was not stored, as others stored theirs all the time; the next run has to list"
 
     async def _read(self, path: str) -> bool:
-        """Read the object into a file, or the directory of one in several; return whether there is one."""
+        """Fetch the object into a file, or into the directory of several; return whether there is one."""
         content = await self._object.read()
         if is_document(content):
             directory = shards_directory(path)
@@ -193,7 +194,7 @@ class SharedManifest:
         return bool(content)
 
     async def _open(self, path: str) -> Manifest:
-        """Open a file that was read; what a run would set aside here must not be stored over in the bucket.
+        """Open a fetched file; one that a run would set aside must not be overwritten in the bucket.
 
         Raises:
             ManifestError: it is damaged, of a newer version, or of another pair.
@@ -210,7 +211,7 @@ class SharedManifest:
         return manifest
 
     async def _merge(self) -> None:
-        """Take the object that is there now, and add the rows that this run has written."""
+        """Fetch the current object, and add the rows that this run has written."""
         theirs_path = f"{self._path}.theirs"
         if not await self._read(theirs_path):
             return  # it was removed: ours is stored as a new one
@@ -235,7 +236,7 @@ class _Directory:
 
     Attributes:
         path: absolute.
-        kept: it stays, for what it holds is named in a report.
+        kept: whether it stays, because a report names a file in it.
     """
 
     def __init__(self, path: str) -> None:

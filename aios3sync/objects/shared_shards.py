@@ -1,8 +1,9 @@
-"""A manifest of several files in a bucket: mirrored in a directory, published by compare-and-swap.
+"""SharedShards: a manifest of several files in a bucket: mirrored locally, published by compare-and-swap.
 
 The object of the manifest is then its root document (:mod:`aios3sync.manifest.root`). A run reads and writes
-the mirror as it does a directory on a shared filesystem; what another run has published meanwhile is merged
-when this one publishes. There is no lock: the state of such a document says that the next run has to list.
+the mirror like a directory on a shared filesystem; changes that another run has published meanwhile are
+merged when this one publishes. There is no lock: the state of such a document says that the next run has to
+list.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ __all__ = ("SharedShards", "is_document")
 _ATTEMPTS: Final = 8
 _AT_ONCE: Final = 4
 _NAME: Final = re.compile(r"[\w-]+\.(?:\*|\d{1,9}\.sqlite)", re.ASCII)
-"""What runs call their files. Whoever may write the document must not lead out of the mirror with others."""
+"""The file names that runs use. A manipulated document must not lead out of the mirror by other names."""
 
 
 def is_document(content: bytes) -> bool:
-    """Whether the object of a manifest is a root document, and no packed file."""
+    """Whether the object of a manifest is a root document, not a packed file."""
     return content.startswith(b"{")
 
 
@@ -61,7 +62,7 @@ class SharedShards:
     async def begin(self, content: bytes) -> None:
         """Fill the mirror with the manifest whose object was read.
 
-        A file that is gone is left out, and the run has to list.
+        A missing file is left out, and then the run has to list.
 
         Args:
             content: of the object; empty where there is none.
@@ -84,7 +85,7 @@ class SharedShards:
         await to_thread.run_sync(self._mirror.update, lambda _: root)
 
     async def _root(self, content: bytes) -> Root:
-        """Return the document of what the object holds, which may be one file.
+        """Return the document of the object, which may be a single file.
 
         Raises:
             ManifestError: it cannot be used.
@@ -103,7 +104,7 @@ class SharedShards:
         return root
 
     async def _adopted(self, content: bytes) -> Root:
-        """Take a manifest that is one file as the only file of one of several; it is stored when that is.
+        """Adopt a manifest of one file as the only file of a document; it is stored together with that.
 
         Raises:
             ValueError: it is damaged, or of a newer version.
@@ -120,10 +121,10 @@ class SharedShards:
         return ManifestError(f"{self._manifest.name} cannot be used: {reason}; name another key")
 
     async def publish(self) -> None:
-        """Store the document of the mirror, and the files that it names and no object has yet.
+        """Store the document of the mirror, and those of its files that are not stored yet.
 
         Raises:
-            ManifestError: what is there now cannot be used, or others stored theirs all the time.
+            ManifestError: the current document cannot be used, or other runs were first every time.
             StoreError: it cannot be stored.
         """
         ours = await to_thread.run_sync(self._mirror.read)
@@ -142,7 +143,7 @@ class SharedShards:
         raise ManifestError("others stored theirs all the time")
 
     async def _upload(self, root: Root) -> None:
-        """Store the files of a document that are here and in no object."""
+        """Store the files of a document that exist only locally."""
         new = await to_thread.run_sync(self._not_stored, root)
         await for_each(new, self._objects.upload, _AT_ONCE)
         self._stored.update(new)
@@ -151,13 +152,13 @@ class SharedShards:
         return [name for name in root.names() - self._stored if os.path.exists(self._objects.path(name))]
 
     async def conclude(self, own: str = "") -> str:
-        """Publish what the run has left in the mirror, and remove files that nothing needs.
+        """Publish the mirror of the run, and remove files that are no longer needed.
 
         Args:
             own: see :meth:`~aios3sync.objects.manifest_objects.ShardObjects.sweep`.
 
         Returns:
-            Why the manifest could not be stored, as a warning; empty where it was.
+            Why the manifest could not be stored, as a warning; empty if it was.
         """
         try:
             await self.publish()

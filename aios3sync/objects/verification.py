@@ -1,4 +1,4 @@
-"""Verifies the bytes of an object as they pass: against its ETag, or the digests in its metadata. Pure."""
+"""Verifies the bytes of an object while they are read, by its ETag or the digests in its metadata. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from aios3sync.sync.stored_checksum import StoredChecksum
 __all__ = ("BodyCheck", "MemberDecoder", "is_compressed_by_us")
 
 _LAYOUTS: Final = 2
-"""Part sizes that are tried where a multipart object has no digest of its whole: each is one more MD5."""
+"""Part sizes that are tried for a multipart object without a digest of the whole: each costs one more MD5."""
 
 
 def is_compressed_by_us(head: HeadResult) -> bool:
@@ -54,7 +54,7 @@ class BodyCheck:
     Args:
         head: of the object.
         opaque: ETags of the endpoint prove nothing, whatever they look like.
-        checksum: that the endpoint keeps, where it was asked for.
+        checksum: that the endpoint stores, where it was requested.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class BodyCheck:
             hasher.update(chunk)
 
     def end(self) -> tuple[str, str]:
-        """Return what proved the bytes and what is wrong, of which at least one is empty.
+        """Return what proved the bytes, and what is wrong with them; at least one of the two is empty.
 
-        The former is ``md5``, ``parts`` or ``checksum``.
+        The first is ``md5``, ``parts`` or ``checksum``.
         """
         if self._seen != self._size:
             return "", f"{self._seen} bytes came of {self._size}"
@@ -124,7 +124,7 @@ class MemberDecoder:
         self._gunzip = Gunzip()
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body; those before must be read to their end with :meth:`piece`."""
+        """Take the next bytes of the body; the earlier ones must be read to their end with :meth:`piece`."""
         self._gunzip.feed(chunk)
 
     def piece(self) -> bytes:

@@ -1,4 +1,4 @@
-"""One object as it was at an earlier time, in a bucket that keeps versions."""
+"""Reads one object as it was at an earlier time, in a versioned bucket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ("ObjectAtStore", "at_time")
 
 
 class ObjectAtStore(ForwardingStore):
-    """A store in which one object has an earlier version; all else is as it is.
+    """A store in which one object has an earlier version; everything else is current.
 
     Args:
         inner: of its bucket.
@@ -56,24 +56,24 @@ class ObjectAtStore(ForwardingStore):
         return await self.inner.read_into(key, buffer, start=start, if_match=if_match, version_id=version_id)
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
-        """Ask for its facts."""
+        """Return its facts."""
         version_id = self._version(key, version_id)
         return await self.inner.head(key, version_id=version_id, checksums=checksums)
 
     async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
-        """Ask for a part of it."""
+        """Return the facts of one of its parts."""
         return await self.inner.head_part(key, number, version_id=self._version(key, version_id))
 
     async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
-        """Ask for its tags."""
+        """Return its tags."""
         return await self.inner.tags(key, version_id=self._version(key, version_id))
 
 
 async def at_time(store: ObjectStore, key: str, moment: float | None) -> ObjectStore:
-    """Return a store in which an object is as it was; the store itself where no time is given.
+    """Return a store in which an object is as it was at a time; the store itself where no time is given.
 
     Raises:
-        ObjectNotFoundError: there was none then.
+        ObjectNotFoundError: there was none at that time.
         UsageError: the bucket keeps no versions.
         StoreError: they could not be listed.
     """

@@ -1,7 +1,7 @@
-"""Writes an object from a stream: one request if it is short, else parts that grow with its length.
+"""Writes an object from a stream: with one request if it is short, else in parts that grow with its length.
 
-The length need not be known. What is in memory is bounded: parts wait for memory before they are read. An
-upload that is not completed is aborted; the object appears whole or not at all.
+The length need not be known. Memory is bounded: parts wait for memory before they are read. An upload that is
+not completed is aborted; the object appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ABORT_GRACE: Final = 5.0
 
 
 class WrittenObject(NamedTuple):
-    """What was written: its ETag, and its size in bytes."""
+    """The written object: its ETag, and its size in bytes."""
 
     etag: str
     size: int
@@ -54,7 +54,7 @@ async def write_object(  # noqa: PLR0913 - the last three have defaults
     Args:
         store: of its bucket.
         key: the full key.
-        chunks: its bytes; an error of theirs aborts the upload.
+        chunks: its bytes; an error of the iterator aborts the upload.
         options: headers and conditions.
         memory: bounds the bytes of the parts in memory.
         part_size: sizes of the parts; without it they grow so that 5 TiB fit.
@@ -96,7 +96,7 @@ class _Parts:
         self._rest = memoryview(b"")
 
     async def next(self, size: int) -> bytearray:
-        """Return the next ``size`` bytes, fewer at the end."""
+        """Return the next ``size`` bytes; fewer at the end."""
         part = bytearray()
         while len(part) < size:
             if not self._rest:
@@ -188,7 +188,7 @@ class _StreamUpload:
             self._slots.release()
 
     async def _verified(self, result: PutResult) -> WrittenObject:
-        """Return the object that was joined, after a look at its size.
+        """Return the joined object, after a check of its size.
 
         Raises:
             IntegrityError: it is not what was sent.

@@ -1,1 +1,1 @@
-"""Probes what an endpoint does, one question at a time, on keys that are made for it and removed."""
+"""Probes the behaviour of an endpoint, one question at a time, on keys that it creates and removes."""

@@ -54,7 +54,7 @@ async def probe_listing(scratch: Scratch) -> list[Finding]:
 
 
 async def _put_listed(scratch: Scratch) -> tuple[list[str], list[Finding]]:
-    """Store the keys to list; those below the key of another object are not taken by all endpoints."""
+    """Store the keys to list; not all endpoints accept those below the key of another object."""
     names: list[str] = []
     refused: StoreError | None = None
     for name in _ORDER:
@@ -76,7 +76,7 @@ async def _put_listed(scratch: Scratch) -> tuple[list[str], list[Finding]]:
 
 
 def _order(scratch: Scratch, listed: Sequence[str]) -> Finding:
-    """Judge the order of a listing; one that is out of order is noted for a sync."""
+    """Check the order of a listing; disorder is recorded for a sync."""
     if list(listed) == _bytes_order(listed):
         return Finding("list order", "ok", "listings are in the byte order of the keys")
     profile = scratch.profile
@@ -105,7 +105,7 @@ def _pages(largest: int) -> Finding:
 
 
 async def probe_existing(scratch: Scratch) -> list[Finding]:
-    """Look at the listing of what is there, which needs no write."""
+    """Check the listing of existing objects, which needs no write."""
     page = await scratch.steady.list_page(scratch.below)
     keys = [entry.key for entry in page.entries]
     if len(keys) < 3:
@@ -123,7 +123,7 @@ async def probe_existing(scratch: Scratch) -> list[Finding]:
 
 
 async def probe_keys(scratch: Scratch) -> Finding:
-    """Store keys with odd characters, each with a body of its own, and look for exactly these."""
+    """Store keys with odd characters, each with a body of its own, and check that exactly these exist."""
     refused: list[str] = []
     wrong: list[str] = []
     stored: dict[str, str] = {}
@@ -151,7 +151,7 @@ async def probe_keys(scratch: Scratch) -> Finding:
 
 
 async def _body(scratch: Scratch, key: str) -> bytes:
-    """Return what is stored at a key, empty where there is nothing."""
+    """Return the body that is stored at a key; empty where there is none."""
     try:
         return (await scratch.steady.get(key)).body
     except AccessDeniedError:
@@ -178,7 +178,7 @@ async def probe_newline(scratch: Scratch) -> Finding:
 
 
 async def probe_batch_delete(scratch: Scratch) -> Finding:
-    """Delete two keys with one DeleteObjects, and note for a sync where there is none."""
+    """Delete two keys with one DeleteObjects; if that is not supported, record it for a sync."""
     keys = [scratch.key("d/a b"), scratch.key("d/c&d")]
     for name in ("d/a b", "d/c&d"):
         await scratch.put(name, b"")

@@ -1,4 +1,4 @@
-"""Probes of single objects: rights, the four verbs, clock, ETags, integrity, headers, checksums, versions."""
+"""Probes of single objects: rights, basic requests, clock, ETags, integrity, headers, checksums, versions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = (
 
 _BODY: Final = b"aios3sync doctor\n"
 _CLOCK_S: Final = 60.0
-"""Seconds of difference that harm nothing; S3 refuses requests that are 15 minutes off."""
+"""Seconds of difference that are harmless; S3 refuses requests that are 15 minutes off."""
 _HEADERS: Final = {
     "content_type": "text/x-aios3sync",
     "cache_control": "max-age=60",
@@ -37,13 +37,13 @@ _METADATA: Final = {"mtime": "1700000000.123456789", "note": "a b=c%20"}
 
 
 async def probe_bucket(scratch: Scratch) -> Finding:
-    """Ask whether the credentials may list the bucket."""
+    """Check that the credentials may list the bucket."""
     await scratch.steady.list_page(scratch.below, max_keys=1)
     return Finding("bucket", "ok", "the bucket is there, and the credentials may list it")
 
 
 async def probe_verbs(scratch: Scratch) -> Finding:
-    """Ask for one object to be stored, looked at, read and deleted."""
+    """Store one object, request its facts, read it and delete it."""
     key = scratch.key("verbs")
     await scratch.put("verbs", _BODY)
     head = await scratch.steady.head(key)
@@ -89,7 +89,7 @@ def _side(ahead: float) -> str:
 
 
 async def probe_etag(scratch: Scratch) -> Finding:
-    """Ask whether the ETag of a body is its MD5, and note it for a sync."""
+    """Check whether the ETag of a body is its MD5, and record it for a sync."""
     result = await scratch.put("etag", _BODY)
     if is_opaque_encryption(result.encryption):
         found = f"objects are encrypted ({result.encryption}), so their ETags are no MD5s"
@@ -138,7 +138,7 @@ async def probe_integrity(scratch: Scratch) -> Finding:
 
 
 async def probe_headers(scratch: Scratch) -> Finding:
-    """Store an object with headers and metadata, and look at them."""
+    """Store an object with headers and metadata, and check them."""
     await scratch.put("headers", _BODY, **_HEADERS, metadata=_METADATA)
     head = await scratch.steady.head(scratch.key("headers"))
     lost = [name for name, value in _HEADERS.items() if getattr(head, name) != value]
@@ -151,7 +151,7 @@ async def probe_headers(scratch: Scratch) -> Finding:
 
 
 async def probe_checksum(scratch: Scratch) -> Finding:
-    """Store an object with a SHA-256, and ask for it."""
+    """Store an object with a SHA-256, and request it."""
     await scratch.put("checksum", _BODY, checksum="sha256")
     head = await scratch.steady.head(scratch.key("checksum"), checksums=True)
     if head.checksum is not None and head.checksum.algorithm == "sha256":
@@ -161,7 +161,7 @@ async def probe_checksum(scratch: Scratch) -> Finding:
 
 
 async def probe_versioning(scratch: Scratch) -> Finding:
-    """Ask whether the bucket keeps versions."""
+    """Check whether the bucket keeps versions."""
     state = await scratch.steady.versioning()
     details: dict[str, Any] = {
         "Enabled": (

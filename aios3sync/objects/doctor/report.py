@@ -1,4 +1,4 @@
-"""Finding and DoctorReport: what the probes of an endpoint found, as values."""
+"""Finding and DoctorReport: the results of the probes of an endpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aios3sync._namedtuple import NamedTuple
 __all__ = ("DoctorReport", "Finding", "FindingStatus")
 
 FindingStatus = Literal["ok", "differs", "refused", "failed", "skipped"]
-"""``refused`` for lack of a right, ``failed`` for any other error, ``skipped`` where nothing was asked."""
+"""``refused`` without permission, ``failed`` for any other error, ``skipped`` where nothing was requested."""
 
 
 class Finding(NamedTuple):
@@ -23,8 +23,8 @@ class Finding(NamedTuple):
         found: what it does.
         meaning: what that means for a sync; empty where it means nothing.
         advice: what to do; empty where there is nothing to do.
-        essential: nothing can be done with the bucket where this is refused or fails.
-        figures: what was measured, each with its unit in its name; ``None`` where nothing was.
+        essential: whether the bucket is unusable if this is refused or fails.
+        figures: the measurements, each with its unit in its name; ``None`` where there are none.
     """
 
     probe: str
@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
     @property
     def is_fatal(self) -> bool:
-        """Whether the bucket is of no use because of this."""
+        """Whether this makes the bucket unusable."""
         return self.essential and self.status in ("refused", "failed")
 
     def as_text(self) -> str:
@@ -47,13 +47,13 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DoctorReport:
-    """What all probes of a bucket found.
+    """The results of all probes of a bucket.
 
     Attributes:
         url: the bucket and the prefix.
         endpoint: its URL, or ``aws``.
         findings: in the order of the probes.
-        known: what a sync knows of the endpoint from now on, a line each.
+        known: what a sync knows about the endpoint from now on, a line each.
         left: what could not be removed, a line each.
         requests: how many requests were sent, by S3 operation name.
     """
@@ -75,7 +75,7 @@ class DoctorReport:
 
     @property
     def is_usable(self) -> bool:
-        """Whether what every sync needs works."""
+        """Whether everything works that every sync needs."""
         return not any(finding.is_fatal for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:

@@ -20,13 +20,14 @@ class _Probe(NamedTuple):
     """One probe.
 
     Attributes:
-        name: of its findings, where it ends with an error.
-        ask: the probe.
+        name: of its finding, if it ends with an error.
+        ask: the function of the probe.
         rights: what a policy has to allow for it.
-        lost: what a sync cannot do without it.
-        writes: it writes.
-        essential: without it the bucket is of no use.
-        fact: the fact of the endpoint's profile that is ``False`` where the endpoint does not know the verb.
+        lost: what a sync cannot do if it fails.
+        writes: whether it writes.
+        essential: whether the bucket is unusable without it.
+        fact: the fact of the endpoint's profile that is ``False`` where the endpoint does not support the
+            operation.
     """
 
     name: str
@@ -92,14 +93,14 @@ async def run_probes(
     *,
     read_only: bool = False,
 ) -> DoctorReport:
-    """Run the probes one after the other; what they wrote is removed in any case, also where it is cancelled.
+    """Run the probes one after the other; their keys are always removed, also after a cancellation.
 
     Args:
-        scratch: where they write.
+        scratch: the prefix that they write to.
         url: the bucket and the prefix, for the report.
         endpoint: its name, for the report.
         requests: the requests that were sent, counted by the stores of ``scratch``.
-        on_event: called with ``Warned`` for each thing that is left, where there is no report to say so.
+        on_event: called with ``Warned`` for each key that is left, if there is no report to name it.
         read_only: run only those that need no write.
     """
     findings: list[Finding] = []
@@ -137,7 +138,7 @@ async def _run(scratch: Scratch, findings: list[Finding], *, read_only: bool) ->
 
 
 async def _asked(probe: _Probe, scratch: Scratch) -> list[Finding]:
-    """Return the findings of a probe; its error is one of them."""
+    """Return the findings of a probe; its error becomes a finding."""
     try:
         found = await probe.ask(scratch)
     except UsageError:

@@ -1,4 +1,4 @@
-"""Scratch: the keys that the probes write, all below one prefix, and their removal."""
+"""Scratch: the keys that the probes write, all below one prefix; removes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aios3sync.store.s3.errors import ETAG_MISMATCH
 __all__ = ("Scratch", "md5_digest")
 
 _REMOVAL_S: Final = 60.0
-"""Seconds for the removal, which a signal does not end."""
+"""Seconds for the removal, which a signal does not interrupt."""
 
 
 def md5_digest(body: bytes) -> bytes:
@@ -31,18 +31,18 @@ def md5_digest(body: bytes) -> bytes:
 class Scratch:
     """One prefix of a bucket, which is empty before and after.
 
-    A key counts as written before its request is sent: the answer may be lost, or the work cancelled.
+    A key counts as written before its request is sent: the response may be lost, or the work cancelled.
 
     Args:
-        once: the store as the endpoint answers: each request is sent once, nothing replaces it.
-        steady: the same, with retries; for what is not the question.
+        once: the store without wrappers: each request is sent once, and nothing replaces it.
+        steady: the same with retries, for requests that are not tested.
         profile: what a sync knows of the endpoint; the probes add to it.
         below: the prefix that the user named.
         payer: ``requester`` where the requester pays for writes.
 
     Attributes:
         prefix: of all keys that are written.
-        versioned: an answer named a version.
+        versioned: whether a response named a version.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Scratch:
         return upload_id
 
     async def remove(self) -> tuple[str, ...]:
-        """Remove all that was written, also while the work is cancelled; return what is left, a line each."""
+        """Remove all written keys, also during a cancellation; return what is left, a line each."""
         if not self._written:
             return ()
         with anyio.CancelScope(shield=True), anyio.move_on_after(_REMOVAL_S):
@@ -107,7 +107,7 @@ class Scratch:
                 await self.steady.abort_multipart(key, upload_id)
 
     async def _remove_keys(self) -> tuple[str, ...]:
-        """Delete the keys one by one, which every endpoint knows, then what a listing still shows."""
+        """Delete the keys one by one, as every endpoint supports that, then those that are still listed."""
         try:
             failed = await delete_each(self.steady, [DeleteItem(key) for key in sorted(self._written)])
             reasons = {error.key: error.message for error in failed}
@@ -150,7 +150,7 @@ class Scratch:
         return keys, largest
 
     async def _left(self) -> list[str] | None:
-        """Return the keys that are there; ``None`` where that cannot be listed."""
+        """Return the existing keys; ``None`` where they cannot be listed."""
         try:
             return (await self.listed(self.prefix))[0]
         except StoreError:

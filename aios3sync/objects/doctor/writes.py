@@ -32,7 +32,7 @@ _LARGE: Final = 8 * MIB
 
 
 async def probe_conditions(scratch: Scratch) -> Finding:
-    """Write with ``If-None-Match: *`` and ``If-Match``, each where it holds and where it does not."""
+    """Write with ``If-None-Match: *`` and ``If-Match``, each with and without success of the condition."""
     etag = (await scratch.put("condition", b"1")).etag
     ignored: list[str] = []
     if await _is_stored(scratch, "condition", if_none_match=True):
@@ -81,7 +81,7 @@ async def probe_conditional_delete(scratch: Scratch) -> Finding:
 
 
 async def probe_multipart(scratch: Scratch) -> Finding:
-    """Upload an object in two parts, and look at its size, its parts and its ETag."""
+    """Upload an object in two parts, and check its size, its parts and its ETag."""
     bodies = (bytes(MIN_PART_SIZE), b"the last part")
     key, upload_id = scratch.key("multipart"), await scratch.create_multipart("multipart")
     sent: list[ListedPart] = []
@@ -170,7 +170,7 @@ async def probe_copy(scratch: Scratch) -> list[Finding]:
 
 
 async def probe_latency(scratch: Scratch) -> Finding:
-    """Measure HEAD of one key, which need not be there, some times in a row."""
+    """Measure several HEADs of one key in a row; the key need not exist."""
     key, took = f"{scratch.prefix}latency", []
     for _ in range(_HEADS):
         began = time.perf_counter()

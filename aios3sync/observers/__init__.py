@@ -1,4 +1,4 @@
-"""Observers of a session: what it tells of its requests, listings and runs, for Prometheus and OpenTelemetry.
+"""Observers of a session: export its requests, listings and runs to Prometheus and OpenTelemetry.
 
 ``connect(observers=[…])`` takes them. Each module here imports its library only when it is used.
 """

@@ -1,7 +1,7 @@
 """OtelObserver: spans and metrics of a session for OpenTelemetry (extra ``otel``).
 
-Names are those of the semantic conventions where these have any: of calls to AWS
-(https://opentelemetry.io/docs/specs/semconv/object-stores/s3/) and of HTTP.
+Names follow the semantic conventions where they exist: for calls to AWS
+(https://opentelemetry.io/docs/specs/semconv/object-stores/s3/) and for HTTP.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class OtelObserver(Observer):
 
     @contextmanager
     def _span(self, name: str, attributes: dict[str, str]) -> Iterator[trace.Span]:
-        """Make a span the current one; of an error that is not ours it has only the type (P16)."""
+        """Make a span the current one; for an error that is not ours it records only the type (P16)."""
         with self._tracer.start_as_current_span(
             name, attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:

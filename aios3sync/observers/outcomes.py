@@ -1,4 +1,4 @@
-"""The outcome of a run in one word, and what of its report is counted: the same for every observer. Pure."""
+"""The outcome of a run in one word, and the counts of its report, the same for every observer. Pure."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def outcome_of(report: Any, error: BaseException | None) -> str:
 
 
 def error_name(request_status: int, cause: str) -> str:
-    """Return what a request failed of: its status or its cause; empty for one that did not fail."""
+    """Return why a request failed: its status or its cause; empty for one that succeeded."""
     if cause:
         return cause
     return str(request_status) if request_status >= 400 else ""
 
 
 def transferred_files(report: Any) -> Iterator[tuple[str, int]]:
-    """Yield the states that planned items of a sync ended in, with how many; nothing for a dry run."""
+    """Yield the final states of the planned items of a sync, with their counts; nothing for a dry run."""
     if not getattr(report, "dry_run", True):
         for state in STATES:
             if number := getattr(report, state):
@@ -42,7 +42,7 @@ def transferred_files(report: Any) -> Iterator[tuple[str, int]]:
 
 
 def transferred_bytes(report: Any) -> Iterator[tuple[str, int]]:
-    """Yield the states that have bytes, with these; nothing for a dry run."""
+    """Yield the states that have bytes, with their bytes; nothing for a dry run."""
     if not getattr(report, "dry_run", True):
         for state in _BYTES:
             if number := getattr(report, f"{state}_bytes"):

@@ -21,7 +21,7 @@ __all__ = ("SyncCollector",)
 
 
 class _Durations:
-    """A histogram of one operation: requests by the first bound that is not below their seconds."""
+    """A histogram of one operation: requests by the first bound that their duration does not exceed."""
 
     __slots__ = ("counts", "total")
 
@@ -40,7 +40,7 @@ class SyncCollector(Observer):
         async with connect(observers=[collector]) as s3:
             ...
 
-    It may observe several sessions, one after the other or at once. A scrape may come from another thread.
+    It may observe several sessions, also at the same time. A scrape may come from another thread.
 
     Args:
         bounds: seconds, ascending; the upper bounds of the buckets of request durations.
@@ -58,7 +58,7 @@ class SyncCollector(Observer):
         self._succeeded: dict[tuple[str, str, str], float] = {}
 
     def request(self, request: ObservedRequest, /) -> None:
-        """Count a request by operation and status, or by the reason why there was no answer."""
+        """Count a request by operation and status, or by the reason why there was no response."""
         operation = request.operation
         self._requests[operation, request.cause or str(request.status)] += 1
         durations = self._durations.get(operation)
@@ -73,7 +73,7 @@ class SyncCollector(Observer):
 
     @contextmanager
     def run(self, run: ObservedRun, /) -> Iterator[None]:
-        """Count a run by its outcome, and what it transferred."""
+        """Count a run by its outcome, and its transfers."""
         began = time.monotonic()
         try:
             yield

@@ -1,1 +1,1 @@
-"""Keeps a target in step with a source that changes: a sync, then one of each batch of changes."""
+"""Keeps a target in sync with a changing source: a full sync, then a sync of each batch of changes."""

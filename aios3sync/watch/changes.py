@@ -1,4 +1,4 @@
-"""Where changes come from: the kernel for a directory, or nowhere; a queue is in queue_changes."""
+"""Notices changes of a directory, through the kernel. For changes of a bucket see queue_changes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ("Changes", "clock_ticks", "tree_changes")
 
 _TICK_S: Final = 0.2
 _MOST_CHANGES: Final = 8000
-"""Half of the events that the kernel keeps by default (inotify(7), max_queued_events): after so many at once
+"""Half of the events that the kernel queues by default (inotify(7), max_queued_events): beyond that
 some may be lost."""
 
 
 class Changes(NamedTuple):
-    """What happened since the last look.
+    """The changes since the last call.
 
     Attributes:
         paths: files that were added or changed, relative.
-        rescan: something else happened as well: a removal, a directory, events that were lost.
+        rescan: whether there were other changes as well: removals, directories, lost events.
     """
 
     paths: tuple[str, ...] = ()
@@ -34,14 +34,14 @@ class Changes(NamedTuple):
 
 
 async def tree_changes(root: str, filters: Filters) -> AsyncGenerator[Changes, None]:
-    """Yield the changes below a directory, several times a second, also when there are none.
+    """Yield the changes below a directory several times a second, even if there are none.
 
     Args:
         root: the directory, absolute.
-        filters: what a sync sees of it; what is hidden changes nothing.
+        filters: what a sync sees; changes of hidden files are ignored.
 
     Raises:
-        UsageError: the package that watches is not installed, or the kernel watches no more directories.
+        UsageError: the package for watching is not installed, or the kernel's limit of watches is reached.
     """
     try:
         from watchfiles import Change, awatch
@@ -72,12 +72,12 @@ def _files(root: str, paths: list[str]) -> set[str]:
 
 
 def _may_be_seen(path: str, filters: Filters) -> bool:
-    """Whether a sync may see a path that is a directory, or was one or a file."""
+    """Whether a sync may see a path, which is a directory, or was a directory or a file."""
     return filters.visible_by_rules(path) or filters.may_contain(f"{path}/")
 
 
 async def clock_ticks() -> AsyncGenerator[Changes, None]:
-    """Yield no changes, several times a second: only the regular runs are made."""
+    """Yield empty changes several times a second: only the regular runs are made."""
     while True:
         await anyio.sleep(_TICK_S)
         yield Changes()

@@ -1,9 +1,8 @@
 """Pending: decides when changes are due: once they are stable, at the latest after a while. Pure.
 
-A file is due when nothing has happened to it for a while, so that one that is being written is not sent
-half; one that never comes to rest, such as a log, is due after ``patience`` all the same. What cannot be
-told file by file is settled by a run over all of the source: what was removed or renamed, directories, lost
-events, and runs that failed.
+A file is due when nothing has happened to it for a while, so that a file is not sent while it is written; a
+file that never comes to rest, such as a log, is due after ``patience`` nevertheless. Other changes need a run
+over all of the source: removals and renames, directories, lost events, and failed runs.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from aios3sync._namedtuple import NamedTuple
 __all__ = ("Batch", "Pending", "WatchTimes")
 
 _PATIENCE: Final = 30
-"""How many times the stable time a file is waited for that does not come to rest."""
+"""How many times the stable time to wait for a file that does not come to rest."""
 _SHARE: Final = 10
-"""Runs over all of the source take at most one part in so many of the time."""
+"""Runs over all of the source take at most this fraction (one part in ten) of the time."""
 _MOST_BACKOFF_S: Final = 60.0
 
 
@@ -26,8 +25,8 @@ class WatchTimes(NamedTuple):
     """Times in seconds.
 
     Attributes:
-        stable: nothing has happened to a file for so long before it is sent.
-        every: all of the source is compared at least so often.
+        stable: time without a change of a file before it is sent.
+        every: longest time between two comparisons of all of the source.
     """
 
     stable: float = 1.0
@@ -35,19 +34,19 @@ class WatchTimes(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What is due: all of the source, or the files ``paths``."""
+    """The due work: all of the source, or the files ``paths``."""
 
     everything: bool
     paths: tuple[str, ...] = ()
 
 
 class Pending:
-    """The changes that were seen and not synced yet.
+    """The changes that were seen but not synced yet.
 
     Args:
         times: how long to wait.
         now: the time, of a clock that never goes back.
-        most: more changed files than this are settled by a run over all of the source.
+        most: with more changed files than this, all of the source is compared.
     """
 
     def __init__(self, times: WatchTimes, now: float, most: int = 5000) -> None:
@@ -63,16 +62,16 @@ class Pending:
         self._full_took = 0.0
 
     def __len__(self) -> int:
-        """Return how many changed files wait."""
+        """Return the number of waiting files."""
         return len(self._first)
 
     @property
     def rescans(self) -> bool:
-        """Whether a run over all of the source is wanted."""
+        """Whether a run over all of the source is needed."""
         return self._rescan_since is not None
 
     def note(self, paths: Iterable[str], now: float) -> None:
-        """Take files that were added or changed."""
+        """Note files that were added or changed."""
         for path in paths:
             self._first.setdefault(path, now)
             self._last[path] = now
@@ -80,13 +79,13 @@ class Pending:
             self.note_rescan(now)
 
     def note_rescan(self, now: float) -> None:
-        """Take a change that only a run over all of the source can settle."""
+        """Note a change that needs a run over all of the source."""
         if self._rescan_since is None:
             self._rescan_since = now
         self._rescan_last = now
 
     def due(self, now: float) -> Batch | None:
-        """Take out what is due now; ``None`` where nothing is."""
+        """Return and remove the due work; ``None`` where there is none."""
         if now < self._not_before:
             return None
         if self._rescan_is_due(now):
@@ -113,13 +112,13 @@ class Pending:
         return now - self._rescan_last >= stable or now - since >= stable * _PATIENCE
 
     def done(self, batch: Batch, began: float, now: float) -> None:
-        """Take the end of a run that did what it could."""
+        """Note the end of a successful run."""
         self._failures = 0
         if batch.everything:
             self._full_ended, self._full_took = now, now - began
 
     def failed(self, now: float) -> float:
-        """Take the end of a run that failed: all is compared again. Return the seconds until then."""
+        """Note a failed run, after which everything is compared again; return the seconds until then."""
         backoff = min(2.0**self._failures, _MOST_BACKOFF_S)
         self._failures += 1
         self._not_before = now + backoff

@@ -1,4 +1,4 @@
-"""QueueChanges: what the notifications of a bucket say, from a queue that keeps them until it is done."""
+"""QueueChanges: changes of a bucket from a queue of notifications, which keeps them until they are done."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ __all__ = ("QueueChanges",)
 
 _LOG: Final = logging.getLogger(__name__)
 _WAIT_S: Final = 1.0
-"""Seconds that one request waits for messages: a stop is noticed after it."""
+"""Seconds that one request waits for messages: a stop is noticed after that."""
 _PAUSE_S: Final = 2.0
 _HIDDEN_S: Final = 600
-"""Seconds that a message is hidden whose run waits; after half of them it is hidden again."""
+"""Seconds that a message is hidden while it waits for its run; after half of them it is hidden again."""
 _MOST_HELD: Final = 20_000
-"""Messages that wait for one run: a queue has 120,000 received ones at most
+"""Messages that wait for one run: a queue may have 120,000 received ones at most
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
 _AT_ONCE: Final = 8
 
 
 class QueueChanges:
-    """Tells whether objects below a prefix were changed, from a queue of notifications of S3.
+    """Yields whether objects below a prefix were changed, from a queue of S3 notifications.
 
-    A message that concerns the prefix is deleted after a run that began when it was received and did all of
-    its work (:meth:`settle`); one that does not, or that is no notification, at once. So a watch that ends
-    leaves what it has not done, whatever ended it. The order of messages is of no account, nor how often they
-    come: a run looks at the bucket, not at them. A queue that cannot be read is tried again; the regular runs
-    find what it would have said.
+    A message about the prefix is deleted after a run that began after it was received and did all of its work
+    (:meth:`settle`); other messages are deleted at once. So a watch that ends in any way leaves the messages
+    of unfinished work in the queue. Neither the order of messages nor repetitions matter: a run compares the
+    bucket itself. A queue that cannot be read is tried again; meanwhile the regular runs find the changes.
 
     Args:
         queue: as ``index follow`` reads it.
@@ -55,15 +54,15 @@ class QueueChanges:
         self._was_read = False
 
     def settle(self) -> None:
-        """Take it that all changes that were yielded are done: their messages are deleted next."""
+        """Mark all yielded changes as done: their messages are deleted next."""
         self._done += self._held
         self._held.clear()
 
     async def changes(self) -> AsyncGenerator[Changes, None]:
-        """Yield what was received, once a second or more often, also when there is nothing.
+        """Yield the received changes, once a second or more often, even if there are none.
 
         Raises:
-            StoreError: the queue cannot be read from the beginning, for a reason that does not pass.
+            StoreError: the first read of the queue fails for a permanent reason.
         """
         while True:
             await self._delete_done()
@@ -103,7 +102,7 @@ class QueueChanges:
         )
 
     async def _delete_done(self) -> None:
-        """Delete messages; those that cannot be deleted are tried again the next time."""
+        """Delete messages; failed deletes are tried again the next time."""
         done, self._done = self._done, []
 
         async def delete(receipts: Sequence[str]) -> None:
@@ -128,7 +127,7 @@ class QueueChanges:
     async def _in_parts(
         self, receipts: Sequence[str], work: Callable[[Sequence[str]], Awaitable[None]], done: str
     ) -> None:
-        """Do something with messages, ten at a time. What fails may come again, which costs one more run."""
+        """Call a function with messages, ten at a time. After a failed call they may be received again."""
         parts = [receipts[start : start + MAX_RECEIVED] for start in range(0, len(receipts), MAX_RECEIVED)]
         errors: list[StoreError] = []
 

@@ -1,4 +1,4 @@
-"""Starts the watch of a pair: which changes it follows, and which sync a batch of them becomes."""
+"""Starts the watch of a pair: chooses the source of changes, and the sync for a batch of them."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ async def watch_request(
     on_event: EventSink,
     stop: Stop,
 ) -> AsyncGenerator[SyncReport, None]:
-    """Yield the reports of the runs that keep the target of a request in step with its source.
+    """Yield the reports of the runs that keep the target of a request in sync with its source.
 
     Args:
         request: the sync.
         sync: runs it with other options.
         times: when changes are due.
         queue: of the notifications about the source, where that is a bucket; ``None`` compares regularly.
-        on_event: takes warnings, and what waits.
+        on_event: takes warnings, and the number of waiting files.
         stop: ends the watch.
 
     Raises:
-        UsageError: such a source cannot be watched, or not with these options.
-        StoreError: the queue cannot be read, for a reason that does not pass.
+        UsageError: this source cannot be watched, or not with these options.
+        StoreError: the queue cannot be read, for a permanent reason.
         AioS3SyncError: see :func:`~aios3sync.watch.watcher.watch`.
     """
     options = request.options
@@ -74,7 +74,7 @@ async def watch_request(
 async def _changes(
     request: SyncRequest, queue: AbstractAsyncContextManager[Queue] | None, stack: AsyncExitStack
 ) -> tuple[AsyncGenerator[Changes, None], Callable[[], object]]:
-    """Return the changes of the source, and what to call when all of them are done."""
+    """Return the changes of the source, and the function to call when all of them are done."""
     if request.direction == "up":
         return tree_changes(request.root, await to_thread.run_sync(_filters_of, request)), _no_one
     if queue is None:
@@ -87,17 +87,17 @@ async def _changes(
 
 
 def _did_all(report: SyncReport) -> bool:
-    """Whether a run did what the changes ask for; one that was refused, or held deletes back, did not."""
+    """Whether a run has done everything for the changes; not if it was refused, or withheld deletes."""
     not_done = (report.failed, report.cancelled, report.withheld, report.aborted, report.interrupted)
     return not any(not_done) and report.refused is None
 
 
 def _no_one() -> None:
-    """Nothing waits for changes to be done."""
+    """Do nothing: no message waits for the end of a run."""
 
 
 def _filters_of(request: SyncRequest) -> Filters:
-    """Return what the syncs of a request see. Blocks."""
+    """Return the filters of the syncs of a request. Blocks."""
     if is_shared(request.options):  # it is no file of the source
         request = replace(request, options=replace(request.options, manifest=False))
     return make_filters(request, request.tree_root())

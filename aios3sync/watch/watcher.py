@@ -1,4 +1,4 @@
-"""The loop of a watch: takes changes, waits until they are due, runs a sync of them, and again."""
+"""The loop of a watch: takes changes, waits until they are due, runs a sync of them, and repeats."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ async def watch(
     stop: Stop,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[SyncReport, None]:
-    """Yield the report of each run that did something, or could not; the first one always.
+    """Yield the report of each run that did something or failed, and always of the first one.
 
-    The first run compares everything; its failure is raised. Later failures that may pass, such as a network
-    that is gone, are warnings: all is compared again when they have passed.
+    The first run compares everything; its failure is raised. Later temporary failures, such as of the
+    network, are warnings: everything is compared again afterwards.
 
     Args:
         changes: closed at the end.
         run: runs a sync of a batch.
         times: when changes are due.
-        on_event: takes warnings, and what waits.
+        on_event: takes warnings, and the number of waiting files.
         stop: ends the watch, between two runs or in one.
         clock: seconds; never goes back.
 
     Raises:
-        AioS3SyncError: the source or the target cannot be used any more.
+        AioS3SyncError: the source or the target can no longer be used.
     """
     pending = Pending(times, clock())
     first = True
@@ -71,7 +71,7 @@ async def _tried(
     *,
     first: bool,
 ) -> SyncReport | None:
-    """Run a batch; ``None`` where it failed as a whole and is tried again."""
+    """Run a batch; return ``None`` if it failed as a whole and is tried again."""
     began = clock()
     try:
         report = await run(batch)

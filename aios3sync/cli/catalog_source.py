@@ -1,4 +1,4 @@
-"""Sources that are named by a catalog: ``catalog:org/name``, and the options that say which catalog."""
+"""Resolves sources of the form ``catalog:org/name``, with the options that name the catalog."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def catalog_source_options(command: CommandT) -> CommandT:
 
 
 class CatalogSource(NamedTuple):
-    """An entry of a catalog as it was asked for.
+    """An entry of a catalog, as it was requested.
 
     Attributes:
         name: its id, or its key in the index.
         url: of the catalog; empty for the one that the environment names.
         kind: ``datasets`` or ``models``.
         config, revision: ``None`` for the default one.
-        request_payer: accept to pay for reading the catalog.
+        request_payer: pays for reading the catalog.
     """
 
     name: str
@@ -60,7 +60,7 @@ class CatalogSource(NamedTuple):
     request_payer: bool
 
     async def locate(self, session: Session) -> str:
-        """Return where its files are, ``s3://bucket/prefix``.
+        """Return the location of its files, ``s3://bucket/prefix``.
 
         Raises:
             SourceError: there is no such entry.
@@ -107,7 +107,7 @@ def catalog_source_of(source: str, values: Mapping[str, Any]) -> CatalogSource |
 
 
 def use_hg_localization_settings() -> None:
-    """Take endpoint and credentials from the variables of HG-Localization where no others are set."""
+    """Use endpoint and credentials from the variables of HG-Localization where no others are set."""
     from aios3sync.catalog.layout import setting
 
     environ = os.environ

@@ -1,4 +1,4 @@
-"""Runs a command: its stop, its view, its session, its error and its exit code, written once."""
+"""Runs a command: with its stop, view and session; shows its error and chooses its exit code."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ("OpenView", "Work", "observed_by", "run_command")
 ViewT = TypeVar("ViewT", bound=View)
 ObserverT = TypeVar("ObserverT", bound="Observer")
 OpenView = Callable[[Callable[[], None]], ViewT]
-"""Makes a view; takes the function to call when the reader of standard output has left."""
+"""Makes a view; takes the function to call when the reader of standard output has closed it."""
 Work = Callable[["Session", ViewT, "Stop"], Awaitable[Any]]
 """The work of a command; returns a report with an ``exit_code``, which the view shows."""
 
 
 _observers: Final[list[Observer]] = []
-"""Of the sessions of this command line."""
+"""The observers of all sessions of this command line."""
 
 
 @contextmanager
 def observed_by(observer: ObserverT) -> Iterator[ObserverT]:
-    """Have the sessions of the block observed."""
+    """Observe the sessions that are opened in the block."""
     _observers.append(observer)
     try:
         yield observer
@@ -57,7 +57,7 @@ def run_command(
         connection: how to reach S3.
         open_view: makes the view; for most commands a partial of
             :func:`~aios3sync.cli.output.choose.choose_view`.
-        orderly: the work ends by itself when a stop is requested; otherwise a signal cancels it.
+        orderly: whether the work ends by itself when a stop is requested; otherwise a signal cancels it.
         stopped: printed on standard error after a signal ended the work.
     """
     # Loaded here: a wrong command line should cost nothing.

@@ -1,4 +1,4 @@
-"""The configuration file: where it is, what it says, and the profiles in it.
+"""Finds and reads the configuration file and its profiles.
 
 It is ``aios3sync.toml``, or the table ``[tool.aios3sync]`` of ``pyproject.toml``, in the working directory or
 the nearest directory above it, up to the root of the repository or the user's home. A file of another user is
@@ -26,9 +26,9 @@ __all__ = (
 )
 
 PROFILE_MARK: Final = "@"
-"""What the name of a profile begins with on the command line."""
+"""Prefix of the name of a profile on the command line."""
 VARIABLE: Final = f"{VARIABLES}CONFIG"
-"""The variable that names the file; the option --config-file comes before it."""
+"""The variable that names the file; the option --config-file takes precedence."""
 _NAME: Final = "aios3sync.toml"
 _PROJECT: Final = "pyproject.toml"
 _TABLE: Final = b"[tool.aios3sync"
@@ -36,12 +36,12 @@ _PROFILES: Final = "profiles"
 
 
 class SettingsLayer(NamedTuple):
-    """Settings of one place, by the names of options without their dashes.
+    """Settings of one source, by the names of options without their dashes.
 
     Attributes:
-        origin: what to call the place in messages.
-        directory: what relative paths in it begin at.
-        values: as TOML has them.
+        origin: name of the source in messages.
+        directory: base of relative paths.
+        values: in the types of TOML.
     """
 
     origin: str
@@ -63,7 +63,7 @@ class ConfigFile(NamedTuple):
     profiles: Mapping[str, Mapping[str, Any]]
 
     def layers(self, profile: str | None = None) -> list[SettingsLayer]:
-        """Return the settings of the file, those of the profile last.
+        """Return the settings of the file; those of the profile come last.
 
         Raises:
             UsageError: there is no such profile.
@@ -83,10 +83,10 @@ class ConfigFile(NamedTuple):
 
 
 def find_config_file(environment: Mapping[str, str]) -> str | None:
-    """Return the path of the configuration file, ``None`` where there is none.
+    """Return the path of the configuration file; ``None`` where there is none.
 
     Raises:
-        UsageError: the nearest file is of another user.
+        UsageError: the nearest file belongs to another user.
     """
     if environment.get(VARIABLE):
         return environment[VARIABLE]
@@ -128,7 +128,7 @@ def read_config_file(path: str) -> ConfigFile:
     """Read a configuration file.
 
     Raises:
-        UsageError: it cannot be read, or is not TOML, or has another shape.
+        UsageError: it cannot be read, is not TOML, or has the wrong structure.
     """
     import tomllib  # few runs have such a file
 
@@ -149,7 +149,7 @@ def read_config_file(path: str) -> ConfigFile:
 
 
 def near(name: str, known: Mapping[str, Any]) -> str:
-    """Return words that propose the known names near one that is not known."""
+    """Return a phrase that proposes known names similar to an unknown one."""
     from difflib import get_close_matches
 
     found = get_close_matches(name, known, n=3, cutoff=0.6)

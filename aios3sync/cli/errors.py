@@ -1,4 +1,4 @@
-"""Prints an error as one line on standard error and gives its exit code; ``-vv`` adds the traceback."""
+"""Prints an error as one line on standard error and chooses the exit code; ``-vv`` adds the traceback."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def message_of(error: BaseException) -> str:
-    """Return one line; of an unexpected error it names only the type, as its text may hold anything."""
+    """Return one line; for an unexpected error only its type, as its message may contain anything."""
     if isinstance(error, AioS3SyncError):
         return " ".join(str(error).split()) or type(error).__name__
     return f"unexpected {type(error).__name__}: this is a bug; -vv shows where"
 
 
 def failure_document(error: BaseException) -> dict[str, Any]:
-    """Return what ``--json`` prints instead of a report."""
+    """Return the document that ``--json`` prints instead of a report."""
     return {
         "error": message_of(error),
         "kind": type(error).__name__,
@@ -94,7 +94,7 @@ def print_lost_output(error: OSError) -> int:
 
 
 def print_usage_error(error: click.ClickException) -> int:
-    """Print an error in the command line, name the help of the command, and return the exit code."""
+    """Print an error of the command line and how to get help, and return the exit code."""
     context = getattr(error, "ctx", None)
     hint = f"; see {context.command_path} --help" if context is not None else ""
     _line(" ".join(error.format_message().split()).rstrip(".") + hint)

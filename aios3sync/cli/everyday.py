@@ -1,4 +1,4 @@
-"""Runs the everyday command line, a plain sync, and loads no more than it needs."""
+"""Runs the most common command line, a plain sync, and loads no more than it needs."""
 
 from __future__ import annotations
 

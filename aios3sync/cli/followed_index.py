@@ -1,4 +1,4 @@
-"""Opens the object index that follows a run; a database that cannot be used is a warning and fails no run."""
+"""Opens the object index that follows a run; if the database cannot be used, that is only a warning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ("FollowedIndex", "followed_index")
 
 
 class FollowedIndex(NamedTuple):
-    """The index of a run, or the warnings with which the run goes on without it."""
+    """The index of a run, or the warnings of a run that continues without it."""
 
     database: ObjectIndex | None = None
     warnings: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class FollowedIndex(NamedTuple):
 async def followed_index(
     session: Session, url: str | None, view: View, *, request_payer: bool = False
 ) -> AsyncIterator[FollowedIndex]:
-    """Open the index with this URL for one run, and show why the run goes on without it.
+    """Open the index with this URL for one run; if that fails, show a warning.
 
     Args:
         session: opens it.

@@ -1,4 +1,4 @@
-"""What users of aws, s5cmd, rclone and mc type by habit: taken where it means the same, else answered."""
+"""Options and commands of aws, s5cmd, rclone and mc: accepted where they mean the same, else explained."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TAKEN_OPTIONS: Final[Mapping[str, str]] = {
     "-r": "--recursive",
     "--database": "--index",
 }
-"""Options of other tools, former names, and ours of the same meaning, for the commands that have them."""
+"""Options of other tools and former names, with our options of the same meaning."""
 
 NOTHING_TO_DO: Final = ("--exact-timestamps",)
-"""Options that ask for what is always done."""
+"""Options for what is always done."""
 
 ANSWERED_OPTIONS: Final[Mapping[str, str]] = {
     # aws
@@ -270,10 +270,10 @@ ANSWERED_OPTIONS: Final[Mapping[str, str]] = {
     "--dump-config": "aios3sync config show --all",
     "--bucket-location": "buckets are not made here; leave it out",
 }
-"""Options of other tools that mean something else here, or nothing: what to write."""
+"""Options of other tools that mean something else or nothing here, with what to write instead."""
 
 TAKEN_COMMANDS: Final[Mapping[str, str]] = {"check": "verify"}
-"""Commands of other tools, and ours of the same meaning."""
+"""Commands of other tools, with our commands of the same meaning."""
 
 _SYNC: Final = "sync SOURCE TARGET; without --delete or --delete-tracked it deletes nothing"
 ANSWERED_COMMANDS: Final[Mapping[str, str]] = {
@@ -312,21 +312,21 @@ ANSWERED_COMMANDS: Final[Mapping[str, str]] = {
     "presign": "aios3sync index urls; from Python: (await s3.store(BUCKET)).presign(KEY)",
     "configure": "credentials are those of the AWS configuration; aios3sync config show",
 }
-"""Commands of other tools: what to write."""
+"""Commands of other tools, with what to write instead."""
 
 
 def answer_for_option(name: str, own: Mapping[str, str]) -> str | None:
-    """Return what to write for an option that is not known, ``None`` where that is not known either.
+    """Return what to write instead of an unknown option; ``None`` where there is no advice.
 
     Args:
         name: of the option.
-        own: the answers of the command, which come first.
+        own: the advice of the command, which comes first.
     """
     advice = own.get(name) or ANSWERED_OPTIONS.get(name)
     return None if advice is None else f"{name} is no option here: {advice}"
 
 
 def answer_for_command(name: str) -> str | None:
-    """Return what to write for a command that is not known, ``None`` where that is not known either."""
+    """Return what to write instead of an unknown command; ``None`` where there is no advice."""
     advice = ANSWERED_COMMANDS.get(name)
     return None if advice is None else f"there is no command {name!r}: {advice}"

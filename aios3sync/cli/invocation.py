@@ -1,4 +1,4 @@
-"""Invokes a command with what its options switch on around it: the JSON log, OpenTelemetry."""
+"""Invokes a command with the JSON log and OpenTelemetry, if its options enable them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ("invoke_observed",)
 
 
 def invoke_observed(invoke: Callable[[], Any], values: Mapping[str, Any]) -> Any:
-    """Invoke a command, and return what it returns: its exit code.
+    """Invoke a command, and return its exit code.
 
-    An error is reported here, as long as all that reports it is still on.
+    An error is reported here, while log and telemetry are still active.
 
     Args:
         invoke: the command.

@@ -1,4 +1,4 @@
-"""Runs one command line, with as few modules as it needs, and accounts for output that was lost."""
+"""Runs one command line, loads as few modules as it needs, and reports lost output."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from aios3sync.cli.output.lines import flush_output, lost_output, open_missing_s
 __all__ = ("run",)
 
 _READER_LEFT: Final = 141
-"""The exit code after the reader of standard output left: that of the shell for SIGPIPE."""
+"""The exit code after the reader of standard output has closed it: as the shell's for SIGPIPE."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors become one line on standard error.
 
-    Output that could not be written is an error too, or a script would mistake empty output for a result.
+    Output that could not be written is an error too: otherwise a script would take empty output as a result.
     """
     open_missing_streams()
     code = _run(arguments)
@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    """Run it the quickest way: each of these loads more than the one before."""
+    """Run it in the quickest way: each of these loads more than the one before."""
     if list(arguments) == ["--version"]:
         standard_lines()[0].line(f"aios3sync {__version__}")
         return 0

@@ -28,5 +28,5 @@ def option_group(*options: Callable[[CommandT], CommandT], title: str = "") -> C
 
 
 def flag(*names: str, help: str) -> Callable[[CommandT], CommandT]:  # noqa: A002 - click's word
-    """Return a decorator that adds a flag, which is unset where it is not given."""
+    """Return a decorator that adds a flag, which is unset unless it is given."""
     return click.option(*names, is_flag=True, default=None, help=help)

@@ -476,7 +476,7 @@ def connect_options(values: Mapping[str, Any]) -> ConnectOptions:
 
 
 def source_connect_options(values: Mapping[str, Any], connection: ConnectOptions) -> ConnectOptions | None:
-    """Return the options of the connection to the source of a copy; ``None`` where it is that to the target.
+    """Return the connection options of the source of a copy; ``None`` where they are those of the target.
 
     Raises:
         UsageError: a value is invalid.
@@ -489,7 +489,7 @@ def source_connect_options(values: Mapping[str, Any], connection: ConnectOptions
 
 
 def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
-    """Return the options of the sync; whether two exclude each other was looked at with :func:`output`.
+    """Return the options of the sync; :func:`output` has checked whether two exclude each other.
 
     Raises:
         UsageError: a value is invalid.
@@ -520,14 +520,14 @@ def customer_keys(values: Mapping[str, Any]) -> dict[str, bytes]:
     """Return the SSE-C keys whose files are named, by the names of their fields in SyncOptions.
 
     Raises:
-        UsageError: a file holds no key.
+        UsageError: a file contains no key.
     """
     files = {"sse_customer_key": "sse_c_key_file", "source_sse_customer_key": "source_sse_c_key_file"}
     return {name: read_customer_key(values[file]) for name, file in files.items() if values.get(file)}
 
 
 def manifest_place(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the field ``manifest`` of SyncOptions: an object, or a path, which becomes an absolute one."""
+    """Return the field ``manifest`` of SyncOptions: the address of an object, or an absolute path."""
     if values.get("no_manifest"):
         return {"manifest": False}
     if not (place := values.get("manifest")):
@@ -549,7 +549,7 @@ def _rules(ctx: click.Context, values: Mapping[str, Any]) -> Iterator[tuple[str,
 
 
 def _given(kind: type, values: Mapping[str, Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the values that are fields of ``kind`` and were given."""
+    """Return the given values that are fields of ``kind``."""
     names = {item.name for item in fields(kind)} - set(without)
     return {name: value for name, value in values.items() if name in names and value not in (None, ())}
 

@@ -1,4 +1,4 @@
-"""The program: loads the named command, and turns its errors into one line and an exit code."""
+"""The program: loads the named command, and converts its errors to one line and an exit code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _COMMANDS: Final = (
 
 
 class _Commands(click.Group):
-    """Loads the module of the named command alone, so that no command pays for the imports of another."""
+    """Loads only the module of the named command, so that no command pays for the imports of another."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
@@ -67,7 +67,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Answer the names of commands of other tools with ours, and misspelt ones with those near them."""
+        """For names of other tools' commands name ours, and for misspelt ones similar ones."""
         name = args[0]
         if not ctx.resilient_parsing and self.get_command(ctx, name) is None:
             answer = answer_for_command(name)
@@ -114,7 +114,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _escaped(record: logging.LogRecord) -> bool:
-    """Escape the message, which may contain text of an endpoint, and hide secrets; a filter of the log."""
+    """Escape the message, which may contain text of an endpoint, and hide secrets; a log filter."""
     record.msg, record.args = printable(redacted(record.getMessage())), ()
     return True
 

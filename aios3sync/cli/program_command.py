@@ -1,7 +1,7 @@
 """The class of every command: settings of files, profiles, habits of other tools, help in sections.
 
-What an option is comes from the first place that says it: the command line, the environment, the profile, the
-rest of the configuration file, the default.
+The value of an option comes from the first of these that has one: the command line, the environment, the
+profile, the rest of the configuration file, the default.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ("ORDER", "SETTINGS", "ProgramCommand", "ProgramGroup")
 ORDER: Final = "aios3sync.order"
 """Key of ``ctx.meta``: the names of the options that may be repeated, in the order of their values."""
 SETTINGS: Final = "aios3sync.settings"
-"""Key of ``ctx.meta``: the settings of the file that were used, by the names of their parameters."""
+"""Key of ``ctx.meta``: the used settings of the file, by the names of their parameters."""
 _PAIR: Final = ["source", "target"]
 _PLACES: Final = frozenset({"source", "target", "url", "urls", "profile"})
 
@@ -43,15 +43,15 @@ class ProgramCommand(click.Command):
     """A command whose options may come from the environment and from a configuration file.
 
     Args:
-        args: as for :class:`click.Command`, and so are the settings.
-        profile: what the name of a profile stands for as the first argument: source and target (``pair``),
-            that one of the two which is a bucket, or nothing. Unset means ``pair`` for commands whose
+        args: as for :class:`click.Command`, as are the settings.
+        profile: the arguments that a profile replaces, if the first argument is its name: source and target
+            (``pair``), the one of the two that is a bucket, or none. Unset means ``pair`` for commands whose
             arguments begin with these two.
-        answers: what to write for options of other tools, where this command has another answer than all.
+        answers: what to write instead of options of other tools, where the advice differs for this command.
         settings: of click.
 
     Attributes:
-        explicit: parameters that only the command line sets.
+        explicit: parameters that only the command line may set.
     """
 
     explicit: frozenset[str] = frozenset()
@@ -73,7 +73,7 @@ class ProgramCommand(click.Command):
                 param.type = PLACE
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse once to see what is given, which decides about settings, and once for the values."""
+        """Parse once to find the given options, which decide about settings, and once for the values."""
         if ctx.resilient_parsing:
             return super().parse_args(ctx, args)
         args, given, settings, settings_order = self._read(ctx, args)
@@ -90,7 +90,7 @@ class ProgramCommand(click.Command):
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Invoke the command, observed where its options ask for it."""
+        """Invoke the command, with observers if its options enable them."""
         if not (ctx.params.get("log_json") or ctx.params.get("otel")):
             return super().invoke(ctx)
         from aios3sync.cli.invocation import invoke_observed
@@ -103,7 +103,7 @@ class ProgramCommand(click.Command):
     def _read(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[list[str], Sequence[click.Parameter], Mapping[str, Setting], Sequence[str]]:
-        """Return the arguments without a profile, the options that they give, and settings of the file."""
+        """Return the arguments without a profile, the given options, and the settings of the file."""
         try:
             found, _, given = self.make_parser(ctx).parse_args(args=list(args)) if args else ({}, [], [])
         except click.NoSuchOption as error:
@@ -128,7 +128,7 @@ class ProgramCommand(click.Command):
         return args, given, settings, order
 
     def _profile(self, found: Mapping[str, Any]) -> str | None:
-        """Return the name of the profile that stands for the first argument."""
+        """Return the name of the profile in the first argument."""
         if self._profile_stands_for == "nothing":
             return None
         first = found.get(self._first_name)
@@ -141,7 +141,7 @@ class ProgramCommand(click.Command):
         return read_config_file(path) if path else None
 
     def _expanded(self, ctx: click.Context, args: list[str], profile: str, layer: SettingsLayer) -> list[str]:
-        """Return the arguments with the source and the target of a profile in the place of its name."""
+        """Return the arguments with the name of a profile replaced by its source and target."""
         from aios3sync.cli.settings import PLACES, located
 
         places = {key: located(layer, key) for key in PLACES}
@@ -160,11 +160,11 @@ class ProgramCommand(click.Command):
 
     @property
     def _first_name(self) -> str:
-        """The name of the parameter that the first argument is."""
+        """The name of the first argument's parameter."""
         return next(param.name or "" for param in self.params if isinstance(param, click.Argument))
 
     def _first_argument(self, ctx: click.Context, args: list[str], word: str) -> int:
-        """Return where the first argument is, which is ``word``: it may be the value of an option as well."""
+        """Return the index of the first argument, ``word``, which may also be the value of an option."""
         tried = f"{word}\0"  # no argument of a process has it
 
         def is_first(at: int) -> bool:
@@ -176,7 +176,7 @@ class ProgramCommand(click.Command):
     def _settings(
         self, layers: Sequence[SettingsLayer], given: set[str | None]
     ) -> tuple[Mapping[str, Setting], Sequence[str]]:
-        """Return the settings that this command has and that no higher place replaces."""
+        """Return the settings for this command that nothing of higher precedence replaces."""
         variables = any(name.startswith(VARIABLES) for name in os.environ)
         if not (layers or variables):
             return {}, []
@@ -210,7 +210,7 @@ class ProgramCommand(click.Command):
     # Habits.
 
     def make_parser(self, ctx: click.Context) -> Any:
-        """Add the options of other tools that mean the same as ours; help does not show them."""
+        """Add the options of other tools that mean the same as ours; they are not in the help."""
         parser = super().make_parser(ctx)
         known = {name: param for param in self.params for name in param.opts}
         for theirs, ours in TAKEN_OPTIONS.items():
@@ -227,7 +227,7 @@ class ProgramCommand(click.Command):
     # Help.
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options in their sections; those of the connection are left to ``--help-connection``."""
+        """Write the options by section, except those of the connection, which ``--help-connection`` shows."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             if isinstance(param, click.Argument):

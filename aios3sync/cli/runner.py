@@ -1,4 +1,4 @@
-"""Runs the work of one command on an event loop: signals stop it, the view is redrawn, its end is shown."""
+"""Runs the work of one command on an event loop: handles signals, redraws the view, and shows its end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def execute(
         work: makes the report.
         view: shows it.
         stop: receives the signals of this process.
-        orderly: the work ends by itself when ``stop`` asks; otherwise it is cancelled.
+        orderly: whether the work ends by itself after a ``stop``; otherwise it is cancelled.
     """
 
     async def main() -> int:
@@ -70,7 +70,7 @@ def execute(
 
 
 def _run_on_loop(main: Callable[[], Any]) -> Any:
-    """Run a coroutine function on a loop of its own: uvloop's where it is installed."""
+    """Run a coroutine function on a new loop: uvloop's if it is installed."""
     try:
         from uvloop import new_event_loop
     except ImportError:
@@ -83,11 +83,11 @@ def _run_on_loop(main: Callable[[], Any]) -> Any:
 def _signals_request(
     stop: Stop, close: Callable[[], None], acknowledge: Callable[[int], None]
 ) -> Iterator[None]:
-    """Turn the signals of this process into requests to ``stop``; call it on the event loop.
+    """Convert the signals of this process to requests of ``stop``; call it on the event loop.
 
     Args:
         stop: requested at the first signal.
-        close: called before a second Ctrl-C ends the process at once, to give the terminal back.
+        close: called before a second Ctrl-C ends the process at once, to restore the terminal.
         acknowledge: called at once with the number of the first signal.
     """
     loop = asyncio.get_running_loop()
@@ -115,7 +115,7 @@ def _signals_request(
 
 @contextmanager
 def _suspended_orderly(close: Callable[[], None]) -> Iterator[None]:
-    """Give the terminal back before Ctrl-Z suspends the process; what is drawn comes back by itself."""
+    """Restore the terminal before Ctrl-Z suspends the process; the next tick draws again."""
     if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
         yield  # whoever started the process does not want it to be suspended
         return
@@ -135,13 +135,13 @@ def _suspended_orderly(close: Callable[[], None]) -> Iterator[None]:
 
 
 def _say_nothing(signal: int) -> None:
-    """Acknowledge no signal: cancelled work ends before a message about it could be read."""
+    """Print nothing: cancelled work ends before a message could be read."""
 
 
 async def _work_with_ticks(
     work: Callable[[], Awaitable[ReportT]], view: View, stop: Stop, *, orderly: bool
 ) -> ReportT | None:
-    """Return the report; ``None`` where a signal cancelled the work."""
+    """Return the report; ``None`` if a signal cancelled the work."""
     report: ReportT | None = None
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:

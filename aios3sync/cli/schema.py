@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration file, made from the options of ``sync``."""
+"""Makes the JSON Schema of the configuration file from the options of ``sync``."""
 
 from __future__ import annotations
 

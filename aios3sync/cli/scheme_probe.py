@@ -1,4 +1,4 @@
-"""Says whether an endpoint that does not answer speaks the other one of HTTP and HTTPS."""
+"""Finds out whether an endpoint that does not respond uses HTTP instead of HTTPS, or vice versa."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNANSWERED: Final = frozenset({"NoConnection", "ConnectionLost", "InvalidAnswer
 
 
 async def with_advice(error: UnavailableError, endpoint: str) -> UnavailableError:
-    """Return the error, with the URL to write where the endpoint speaks the other scheme."""
+    """Return the error, with the right URL if the endpoint uses the other scheme."""
     if error.code not in _UNANSWERED or "://" not in endpoint:
         return error
     scheme, other = ("http", "https") if endpoint.lower().startswith("http:") else ("https", "http")
@@ -35,7 +35,7 @@ async def with_advice(error: UnavailableError, endpoint: str) -> UnavailableErro
 
 
 async def _speaks(scheme: str, endpoint: str) -> bool:
-    """Return whether the endpoint answers one small request of this scheme."""
+    """Return whether the endpoint responds to one small request of this scheme."""
     parts = urlsplit(endpoint)
     host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
     context = None

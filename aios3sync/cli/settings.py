@@ -1,4 +1,4 @@
-"""Settings of a configuration file as values of options: checked, with the place that each comes from."""
+"""Converts settings of a configuration file to values of options, checked and with their origins."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ EXCLUSIVE: Final = (
     ("symlinks", "no_follow_symlinks"),
     ("json", "events"),
 )
-"""Options of which one may be given; one of a higher place takes the place of the others of a lower one."""
+"""Mutually exclusive options; one of higher precedence replaces the others."""
 PLACES: Final = ("source", "target")
-"""The settings of a profile that are no options."""
+"""The settings of a profile that are not options."""
 _REMOTE: Final = (SCHEME, CATALOG_SCHEME)
 _OWN: Final = frozenset({"config_file", "no_config", "help", "help_connection"})
 _SECRET: Final = ("secret", "password", "access-key", "token")
@@ -46,8 +46,9 @@ class Setting(NamedTuple):
     """The value of one option in a configuration file.
 
     Attributes:
-        value: as click takes it from a map of defaults; a tuple of texts for an option that may be repeated.
-        origins: the places that it comes from.
+        value: as click accepts it in a map of defaults; a tuple of strings for an option that may be
+            repeated.
+        origins: where it comes from.
     """
 
     value: Any
@@ -62,13 +63,13 @@ def known_options() -> dict[str, click.Option]:
 
 
 def variable_of(option: click.Option) -> str:
-    """Return the environment variable of an option: the prefix of all, and its name."""
+    """Return the environment variable of an option: the common prefix and its name."""
     name = max(option.opts, key=len)
     return VARIABLES + name.lstrip("-").replace("-", "_").upper()
 
 
 def option_keys(options: Iterable[click.Option]) -> dict[str, tuple[click.Option, bool]]:
-    """Return the keys of a file for some options, each with whether it turns the option on."""
+    """Return the keys in a file for some options, each with whether it turns the option on."""
     keys: dict[str, tuple[click.Option, bool]] = {}
     for option in options:
         for names, turns_on in ((option.opts, True), (option.secondary_opts, False)):
@@ -79,13 +80,13 @@ def option_keys(options: Iterable[click.Option]) -> dict[str, tuple[click.Option
 def merged(
     layers: Sequence[SettingsLayer], options: Mapping[str, click.Option]
 ) -> tuple[dict[str, Setting], list[str]]:
-    """Return the settings of all layers, of which the later ones come before the earlier ones.
+    """Return the settings of all layers; later ones take precedence.
 
-    Options that may be repeated add up: what a profile says is not lost by one more on the command line. The
-    second value has their names in the order of their values, which counts where the last rule wins.
+    Options that may be repeated add up: one more on the command line does not replace those of a profile. The
+    second value has their names in the order of their values, which matters where the last rule wins.
 
     Raises:
-        UsageError: a key is no option, or its value does not fit; the message names the file and the key.
+        UsageError: a key is no option, or its value is invalid; the message names the file and the key.
     """
     keys = option_keys(options.values())
     found: dict[str, Setting] = {}
@@ -110,7 +111,7 @@ def merged(
 
 
 def replaced_by(higher: Iterable[str]) -> set[str]:
-    """Return the options of lower places whose place is taken by these, of a higher one: see EXCLUSIVE."""
+    """Return the options of lower precedence that these options replace; see EXCLUSIVE."""
     given = set(higher)
     return {other for group in EXCLUSIVE if not given.isdisjoint(group) for other in group}
 
@@ -139,7 +140,7 @@ def _unknown(key: str, keys: Mapping[str, Any], places: tuple[str, ...]) -> str:
 
 
 def _value(layer: SettingsLayer, key: str, raw: Any, option: click.Option, *, turns_on: bool) -> Any:
-    """Return a value as click takes it; ``None`` where it says to leave the option out."""
+    """Return a value as click accepts it; ``None`` where the value leaves the option out."""
     place = f"{layer.origin}: {key}"
     if option.is_flag:
         if not isinstance(raw, bool):
@@ -169,7 +170,7 @@ def _number(place: str, raw: Any) -> int:
 
 
 def _items(place: str, raw: Any, option: click.Option) -> list[str]:
-    """Return the texts of a value: several for lists and tables, where the option takes several."""
+    """Return the strings of a value: several for lists and tables, if the option may be repeated."""
     takes_several = option.multiple or option.type.name == "names"
     if isinstance(raw, dict) and option.type.name == "pair":
         return [f"{name}={_text(place, value)}" for name, value in raw.items()]
@@ -186,7 +187,7 @@ def _text(place: str, raw: Any) -> str:
 
 
 def located(layer: SettingsLayer, key: str) -> str | None:
-    """Return the source or the target of a profile; a relative directory begins at that of the file."""
+    """Return the source or the target of a profile; a relative directory is relative to the file."""
     raw = layer.values.get(key)
     if raw is None:
         return None

@@ -26,12 +26,12 @@ __all__ = ("run_plan", "run_sync")
 
 
 def run_plan(plain: PlainSync, saved: str = "", registration: Registration | None = None) -> int:
-    """Run a sync dry, show or save what it would do, and return its exit code.
+    """Run a dry sync, show or save its plan, and return its exit code.
 
     Args:
         plain: the sync.
-        saved: the file that takes the plan; empty to show it.
-        registration: the entry of a catalog that the target is.
+        saved: the file for the plan; empty to show it.
+        registration: the entry of a catalog for the target.
     """
     source, target, options, connection, shown, source_connection, _ = plain
     plans: list[Plan] = []
@@ -70,12 +70,12 @@ def run_sync(
     registration: Registration | None = None,
     cluster: str | None = None,
 ) -> int:
-    """Run a sync and return its exit code; show what it would do where it is a dry run.
+    """Run a sync and return its exit code; show the plan of a dry run.
 
     Args:
         plain: the sync.
         index: the URL of the object index to keep current.
-        registration: the entry of a catalog that the target is.
+        registration: the entry of a catalog for the target.
         cluster: the Dask cluster to run on.
     """
     source, target, options, connection, shown, source_connection, _ = plain

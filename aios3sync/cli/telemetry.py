@@ -1,4 +1,4 @@
-"""OpenTelemetry for one command line (``--otel``): exporters as the ``OTEL_…`` variables of its SDK say."""
+"""OpenTelemetry for one command line (``--otel``), with the exporters of the SDK's ``OTEL_…`` variables."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _INSTALL: Final = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-pro
 
 @contextmanager
 def telemetry() -> Iterator[OtelObserver]:
-    """Observe every session of the block, and export what is left at its end.
+    """Observe every session of the block, and export the rest at its end.
 
     Raises:
-        UsageError: the SDK or an exporter is not installed, or a variable names none.
+        UsageError: the SDK or an exporter is not installed, or a variable names an unknown one.
     """
     try:
         from opentelemetry.sdk.metrics import MeterProvider
@@ -51,10 +51,10 @@ def telemetry() -> Iterator[OtelObserver]:
 
 
 def _exporters(kind: str) -> list[Any]:
-    """Return the exporters that ``OTEL_TRACES_EXPORTER`` or ``OTEL_METRICS_EXPORTER`` names.
+    """Return the exporters in ``OTEL_TRACES_EXPORTER`` or ``OTEL_METRICS_EXPORTER``.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no exporter of that name.
     """
     variable = f"OTEL_{kind.upper()}_EXPORTER"
     names = [name.strip() for name in (os.environ.get(variable) or "otlp").split(",")]
@@ -72,7 +72,7 @@ def _exporter(kind: str, variable: str, name: str) -> Any:
 
 
 def _names(kind: str, name: str) -> tuple[str, ...]:
-    """Return the names of exporters that one stands for: ``otlp`` is one for each protocol."""
+    """Return the names of the exporters for one name: ``otlp`` has one for each protocol."""
     if name != "otlp":
         return (name,)
     own, common = f"OTEL_EXPORTER_OTLP_{kind.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"

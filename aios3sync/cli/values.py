@@ -1,4 +1,4 @@
-"""Reads the values of options, and the files that options name; writes nothing."""
+"""Parses the values of options, and reads the files that options name; writes nothing."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ __all__ = (
 
 
 class Located(click.Path):
-    """The type of an option that names a file or directory; in a configuration file it begins there."""
+    """The type of an option that names a file or directory; relative to a configuration file if set there."""
 
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
-        """Take it as it is."""
+        """Return the value unchanged."""
         return value
 
     def within(self, directory: str, text: str) -> str:
-        """Return the path for a text in a file of ``directory``; ``-`` stays standard input."""
+        """Return the path for a value in a file of ``directory``; ``-`` stays standard input."""
         if text == "-" or "://" in text:
             return text
         return os.path.join(directory, os.path.expanduser(text))
@@ -86,7 +86,7 @@ class DatabaseUrl(Located):
     name = "database"
 
     def within(self, directory: str, text: str) -> str:
-        """Return the URL for a text in a file of ``directory``."""
+        """Return the URL for a value in a file of ``directory``."""
         scheme, separator, rest = text.rpartition("sqlite:///")
         if not separator:
             return text if "://" in text else super().within(directory, text)
@@ -100,7 +100,7 @@ DATABASE: Final = DatabaseUrl()
 
 
 def size(text: str) -> int:
-    """Read a size in bytes, as :func:`~aios3sync.field_types.parse_size` does."""
+    """Parse a size in bytes, as :func:`~aios3sync.field_types.parse_size` does."""
     try:
         return parse_size(text)
     except UsageError as error:
@@ -108,7 +108,7 @@ def size(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """Read a duration: ``24h``, ``30m``, ``2d`` or a number of seconds."""
+    """Parse a duration: ``24h``, ``30m``, ``2d`` or a number of seconds."""
     try:
         return parse_seconds(text)
     except UsageError as error:
@@ -116,7 +116,7 @@ def seconds(text: str) -> float:
 
 
 def moment(text: str) -> float:
-    """Read a time: ISO 8601 with a time zone, or a duration ``ago``."""
+    """Parse a time: ISO 8601 with a time zone, or a duration ``ago``."""
     try:
         return parse_moment(text)
     except UsageError as error:
@@ -124,7 +124,7 @@ def moment(text: str) -> float:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """Read ``name=value``; the value may be empty and may contain further equals signs."""
+    """Parse ``name=value``; the value may be empty and may contain further equals signs."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise click.BadParameter(f"{text!r} is not NAME=VALUE; write for example owner=lab")
@@ -132,7 +132,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Read names with commas between them."""
+    """Parse names that are separated by commas."""
     items = tuple(item.strip() for item in text.split(",") if item.strip())
     if not items:
         raise click.BadParameter(f"{text!r} contains no name; write names with commas between them")
@@ -140,7 +140,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def http_date(text: str) -> str:
-    """Return the date in the format of HTTP; read in that format or ISO 8601, in UTC if it names no zone."""
+    """Return a date in the format of HTTP, parsed from that format or ISO 8601, in UTC if it has no zone."""
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             when = read(text)
@@ -179,7 +179,7 @@ def _read(option: str, path: str) -> bytes:
 def read_names(path: str) -> tuple[str, ...]:
     """Read the file names of ``--files-from``, one a line, without empty lines and ``#`` comments.
 
-    Where NUL ends the names, every one that is not empty is a name.
+    Where NUL ends the names, every text that is not empty is a name.
     """
     lines, is_literal = read_lines("--files-from", path)
     if is_literal:

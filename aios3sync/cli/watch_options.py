@@ -57,10 +57,10 @@ def watch_times(values: Mapping[str, Any]) -> WatchTimes:
 
 
 def check_watch(values: Mapping[str, Any]) -> None:
-    """Look at what goes with ``--watch`` and what does not.
+    """Check which options are combined with ``--watch``.
 
     Raises:
-        UsageError: something does not.
+        UsageError: one of them is impossible with it.
     """
     if values["watch"]:
         if values["json"]:

@@ -30,9 +30,9 @@ class WatchReport:
 
     Attributes:
         command: its name.
-        runs: syncs that did something, or could not.
+        runs: syncs that did something or failed.
         transferred, deleted: files or objects, of all runs.
-        failed: failures of all runs; what failed was tried again.
+        failed: failures of all runs; failed items were tried again.
         elapsed_s: seconds.
         interrupted: the number of the signal that stopped it.
     """
@@ -57,7 +57,7 @@ class WatchReport:
 
     @property
     def exit_code(self) -> int:
-        """128 and the number of the signal: a watch ends by one, or with an error."""
+        """128 + the number of the signal: a watch ends by one, or with an error."""
         return 128 + self.interrupted if self.interrupted else 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class WatchReport:
 
 
 def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str | None = None) -> int:
-    """Watch until a signal comes, and return the exit code."""
+    """Watch until a signal is received, and return the exit code."""
 
     async def work(session: Session, view: View, stop: Stop) -> WatchReport:
         began, total = time.monotonic(), WatchReport()

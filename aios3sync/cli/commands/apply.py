@@ -1,4 +1,4 @@
-"""``aios3sync apply``: does what a plan says, as far as both sides are still as the plan saw them."""
+"""``aios3sync apply``: carries out a plan, as far as both sides have not changed since it was made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ("apply_command",)
 
 
 class _ApplyCommand(ProgramCommand):
-    """A general setting of an index is none of a plan, which may be one of a download."""
+    """Ignores a general setting of an index, as the plan may be one of a download."""
 
     explicit = frozenset({"index"})
 

@@ -1,4 +1,4 @@
-"""``aios3sync cat``: writes objects to standard output, one after the other, each verified at its end."""
+"""``aios3sync cat``: writes objects to standard output, one after another, each verified at its end."""
 
 from __future__ import annotations
 

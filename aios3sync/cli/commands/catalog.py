@@ -50,7 +50,7 @@ _replica = click.option(
 
 
 def catalog_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that all these commands have."""
+    """Add the options that all of these commands have."""
     for decorate in (output_options, connection_options, payer_option, _kind):
         command = decorate(command)
     return command

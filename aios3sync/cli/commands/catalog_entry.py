@@ -65,7 +65,7 @@ def registration_options(command: CommandT) -> CommandT:
 
 
 def registration_of_options(values: Mapping[str, Any]) -> Registration | None:
-    """Return the registration of :func:`registration_options`; ``None`` where no option was given.
+    """Return the registration from :func:`registration_options`; ``None`` if no option was given.
 
     Raises:
         UsageError: they name no entry, two entries, or an invalid one.
@@ -83,7 +83,7 @@ def registration_of_document(document: Any) -> Registration:
     """Return the registration of the field ``catalog`` of a job, for example ``{"dataset": "org/name"}``.
 
     Raises:
-        UsageError: the value is invalid; the text begins with the name of the field that is wrong.
+        UsageError: the value is invalid; the message begins with the name of the invalid field.
     """
     if not isinstance(document, dict):
         raise UsageError('must be an object such as {"dataset": "org/name"}')
@@ -145,8 +145,8 @@ def entry_of(
         name: its id.
         config: ``None`` is the default one, the only one that models have.
         revision: ``None`` is the default one.
-        place: the prefix of its files; empty for the one that its names give.
-        spelled: the user's names of ``dataset``, ``model``, ``config`` and ``revision``.
+        place: the prefix of its files; empty for the one that follows from its names.
+        spelled: the user's names for ``dataset``, ``model``, ``config`` and ``revision``.
 
     Raises:
         UsageError: a name is invalid.

@@ -1,4 +1,4 @@
-"""``aios3sync config``: shows what the options are, and where from; prints the schema of the file."""
+"""``aios3sync config``: shows the options and their origins; prints the schema of the file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _AWS: Final = {
 
 
 class _Effective(NamedTuple):
-    """An option, its value, and where that comes from."""
+    """An option, its value, and the origin of the value."""
 
     name: str
     value: Any
@@ -99,7 +99,7 @@ def _sync_command() -> ProgramCommand:
 
 
 def _effective(context: click.Context) -> Iterator[_Effective]:
-    """Yield all options of a sync, those of the environment and of the file with their origins."""
+    """Yield all options of a sync; those of the environment and of the file with their origins."""
     settings: Mapping[str, Any] = context.meta[SETTINGS]
     built_in = {**defaults_of(ConnectOptions), **defaults_of(SyncOptions)}
     for name, option in known_options().items():
@@ -114,7 +114,7 @@ def _effective(context: click.Context) -> Iterator[_Effective]:
 
 
 def _flag(option: click.Option, value: Any) -> Any:
-    """Return the value as a file spells it: --no-fsync is true where the field ``fsync`` is false."""
+    """Return the value as it is written in a file: --no-fsync is true where the field ``fsync`` is false."""
     if option.type.name == "pair":
         return [f"{name}={text}" for name, text in value]
     return True if option.is_flag and option.flag_value is False else value

@@ -108,10 +108,10 @@ class _Copy:
         self._progress = _ProgressLine(shown)
 
     def work(self) -> Callable[[Session, View, Stop], Awaitable[CommandResult]]:
-        """Return what the command does.
+        """Return the work of the command.
 
         Raises:
-            UsageError: it cannot do that.
+            UsageError: that is impossible.
         """
         from_bucket, to_bucket = self._source.startswith(SCHEME), self._target.startswith(SCHEME)
         if not (from_bucket or to_bucket):
@@ -141,7 +141,7 @@ class _Copy:
             raise UsageError(f"{url!r} names a folder; 'aios3sync sync' copies what is below it")
 
     def _key_of_target(self, name: str) -> tuple[str, str]:
-        """Return the bucket and the key of a target, which may be a folder to put ``name`` in."""
+        """Return the bucket and the key of a target, which may be a folder for ``name``."""
         bucket, key = parse_address(self._target)
         return bucket, f"{key}{name}" if not key or key.endswith("/") else key
 
@@ -152,7 +152,7 @@ class _Copy:
         )
 
     async def _is_taken(self, session: Session, bucket: str, key: str) -> bool:
-        """Whether --no-clobber keeps an object."""
+        """Return whether an object exists that --no-clobber keeps."""
         if not self._keep:
             return False
         try:

@@ -1,4 +1,4 @@
-"""``aios3sync doctor``: probes what an endpoint does, on keys that it makes and removes, and explains it."""
+"""``aios3sync doctor``: probes the behaviour of an endpoint, on keys that it creates and removes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def doctor_command(url: str, **values: Any) -> int:
 
 
 def _warn(event: Event) -> None:
-    """Print what is left of probes that were cancelled, whatever the output is: there is no report then."""
+    """Print the keys that cancelled probes have left, in every kind of output, as there is no report then."""
     if isinstance(event, Warned):
         print(f"warning: {printable(event.message)}", file=sys.stderr, flush=True)
 
@@ -92,11 +92,11 @@ def _conclude(report: DoctorReport) -> Conclusion:
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """Return the line in lines of ``width`` columns, cut at spaces, the others below its text.
+    """Return the line wrapped to ``width`` columns, with the further lines indented below its text.
 
     Args:
         line: a status and a text.
-        width: of the terminal; 0 where there is none, which leaves the line as it is.
+        width: of the terminal; 0 without a terminal, for no wrapping.
     """
     if len(line) < width or width < 2 * _STATUS:
         return [line]

@@ -1,4 +1,4 @@
-"""``aios3sync index``: fills an object index from S3, and answers queries from it."""
+"""``aios3sync index``: fills an object index from S3, and queries it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _after = click.option(
 
 
 def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that all these commands have."""
+    """Add the options that all of these commands have."""
     for decorate in (output_options, connection_options, payer_option, _name, _database):
         command = decorate(command)
     return command
@@ -311,7 +311,7 @@ _PHASES: Final = {
 
 @contextmanager
 def _progress_shown(shown: Output) -> Iterator[IndexSink]:
-    """Return a sink for the progress of backfill and reconcile, shown on a line of the terminal."""
+    """Return a sink that shows the progress of backfill and reconcile on a line of the terminal."""
     line = StatusLine(shown)
 
     def on_event(event: IndexProgress, /) -> None:
@@ -338,8 +338,8 @@ def run_index(
         command: its name, for JSON documents.
         values: of the options.
         work: makes the result.
-        reads_only: the command never creates a database that does not exist.
-        stopped: printed where a signal ended the work, unless with ``--quiet``.
+        reads_only: whether the command never creates a missing database.
+        stopped: printed if a signal ended the work, unless with ``--quiet``.
     """
     shown = output(values)
     connection = connect_options(values)

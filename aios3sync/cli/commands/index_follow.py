@@ -26,7 +26,7 @@ __all__ = ("follow_index",)
 
 
 def follow_index(queue_url: str, values: Mapping[str, Any]) -> int:
-    """Follow until a signal comes, or with ``--drain`` until the queue is empty; return the exit code.
+    """Follow until a signal is received, or with ``--drain`` until the queue is empty; return the exit code.
 
     Raises:
         UsageError: an option has an invalid value.

@@ -1,4 +1,4 @@
-"""Reads the JSON document of a job into options, field by field; it starts nothing.
+"""Converts the JSON document of a job to options, field by field; starts nothing.
 
 A field is named as in :class:`~aios3sync.options.SyncOptions` and :class:`~aios3sync.options.ConnectOptions`,
 in snake_case or camelCase. An error names the field as the document spells it.
@@ -39,13 +39,13 @@ _ALIASES: Final = {"max_workers": "workers", "bwlimit": "bandwidth", "no_sign_re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """The sync that a document asks for.
+    """The sync that a document describes.
 
     Attributes:
         source: a directory, ``s3://bucket/prefix``, or keys and the paths of their files.
         target: ``s3://bucket/prefix``, or a directory where the source is a bucket.
-        options, connection: of the sync, and how to reach S3.
-        source_connection: how to reach the source of a copy, ``None`` for the same.
+        options, connection: of the sync, and of the connection to S3.
+        source_connection: of the connection to the source of a copy, ``None`` for the same.
         overrides: content type and metadata of single keys.
         catalog: the entry to add to a catalog.
     """
@@ -90,7 +90,7 @@ def read_job(content: bytes) -> Job:
 
 
 def _elsewhere(connection: ConnectOptions, changes: Mapping[str, Any]) -> ConnectOptions:
-    """Return how the source of a copy is reached: as the target, but for what is given for it."""
+    """Return the connection to the source of a copy: that to the target, except for fields of its own."""
     try:
         return replace(connection, **changes)
     except UsageError as error:

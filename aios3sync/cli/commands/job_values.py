@@ -32,11 +32,11 @@ _DELETE: Final = {True: "mirror", False: "off"}
 
 
 class JobError(UsageError):
-    """Raised when the document or one of its fields is invalid.
+    """The document or one of its fields is invalid.
 
     Args:
         field: the name of the field as the document spells it, empty for the document as a whole.
-        error: the reason, and the way out.
+        error: the reason, and the remedy.
     """
 
     def __init__(self, field: str, error: str) -> None:
@@ -49,7 +49,7 @@ class JobError(UsageError):
 
 
 def convert_value(spelling: str, name: str, value: Any) -> Any:
-    """Return the value of an option of a job, as its options class takes it."""
+    """Return the value of an option of a job, as its options class accepts it."""
     try:
         return CONVERTERS[name](spelling, value)
     except click.BadParameter as error:

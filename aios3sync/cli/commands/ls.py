@@ -1,4 +1,4 @@
-"""``aios3sync ls``: lists objects and folders as they come; holds no more than some pages."""
+"""``aios3sync ls``: lists objects and folders as they arrive; only a few pages are in memory."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Listed:
 
 
 class _Sums:
-    """Prints the pages, and adds up what they hold."""
+    """Prints the pages, and adds up their objects and bytes."""
 
     def __init__(self, view: ObjectLines) -> None:
         self.objects = self.size = 0

@@ -69,13 +69,13 @@ manifest_command.add_command(prune_command)
 
 
 class _ManifestResult(NamedTuple):
-    """What one of these commands prints.
+    """The output of one of these commands.
 
     Attributes:
         document: printed with ``--json``.
-        lines: printed for people.
-        is_notice: ``--quiet`` hides the lines, which only say what was done.
-        content: printed as it is in the place of both.
+        lines: printed as text.
+        is_notice: whether ``--quiet`` hides the lines, as they only say what was done.
+        content: printed unchanged instead of both.
     """
 
     document: Mapping[str, Any]
@@ -177,7 +177,7 @@ class _ManifestView:
         self._err.flush()
 
     def report(self, report: _ManifestResult) -> None:
-        """Print the result for a machine or for a person."""
+        """Print the result as JSON or as text."""
         if report.content:
             self._out.raw(report.content)
         elif self._output.json:
@@ -242,7 +242,7 @@ def _ago(seconds: float | None) -> str:
 
 
 def _write(file: str, content: bytes) -> None:
-    """Replace a file by a whole one; what is no regular file, such as a FIFO, is written as it is."""
+    """Replace a file atomically; write directly to one that is not regular, such as a FIFO."""
     path = Path(file).resolve()
     try:
         if path.exists() and not path.is_file():

@@ -1,4 +1,4 @@
-"""``aios3sync manifest list`` and ``prune``: which file is of which pair; removes those of no use."""
+"""``aios3sync manifest list`` and ``prune``: lists the manifests with their pairs; removes useless ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``aios3sync rm``: deletes objects by name, or all that is below a prefix, counted first."""
+"""``aios3sync rm``: deletes objects by name, or all objects below a prefix after counting them."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _delete_below(
 
 
 async def _remove_marker(session: Session, location: Location, values: dict[str, Any], deleted: int) -> bool:
-    """Delete the object whose key is the prefix, which consoles make for a folder; return if it is there."""
+    """Delete the object whose key is the prefix, as consoles make for a folder; return whether it existed."""
     if not location.prefix or deleted == values["max_delete"]:
         return False
     payer = bool(values["request_payer"])
@@ -128,13 +128,13 @@ async def _remove_marker(session: Session, location: Location, values: dict[str,
 
 
 def _announce(number: int, location: Location, shown: Output, *, dry_run: bool) -> None:
-    """Print how many objects will be deleted, before the first one is."""
+    """Print how many objects will be deleted, before the first delete."""
     if not (shown.quiet or shown.json or shown.events or dry_run):
         print(f"deleting {count(number, 'object')} below {location}", file=sys.stderr, flush=True)
 
 
 def conclude_removal(report: SyncReport, *, verbose: int) -> Conclusion:
-    """Summarize a deletion; what failed, and what a guard refused, is as after a sync."""
+    """Summarize a deletion; failures and refusals are shown as after a sync."""
     verb = "(dry run) would delete" if report.dry_run else "deleted"
     parts = [f"{verb} {count(report.deleted, 'object')}"]
     states = ((state, getattr(report, state)) for state in ("withheld", "failed", "cancelled"))

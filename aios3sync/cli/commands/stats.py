@@ -1,4 +1,4 @@
-"""``aios3sync stats``: statistics of a bucket or a prefix; writes nothing but their cache, if asked."""
+"""``aios3sync stats``: statistics of a bucket or a prefix; writes only their cache, on request."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def stats_command(target: str, **values: Any) -> int:
 
 
 def _watch(ask: _Work, connection: ConnectOptions, shown: Output, every: float) -> int:
-    """Count again every so many seconds until a signal comes; return the exit code."""
+    """Count again at intervals until a signal is received; return the exit code."""
     from aios3sync.cli.output.stats_watch import StatsWatch, counted_repeatedly
 
     async def work(session: Session, view: StatsWatch, _stop: Stop) -> Any:
@@ -163,7 +163,7 @@ def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _action(values: Mapping[str, Any]) -> str | None:
-    """Return what to do with the cache instead of counting."""
+    """Return the action on the cache that replaces counting."""
     action: str | None = values["cache"]
     return action if action in _CACHE_ACTIONS else None
 
@@ -190,7 +190,7 @@ _Work = Callable[["Session"], Awaitable[Any]]
 def _work(
     target: str, action: str | None, index: str | None, options: dict[str, Any]
 ) -> tuple[_Work, Callable[[Any], Conclusion]]:
-    """Return what the command does, and the function that summarizes its result."""
+    """Return the work of the command, and the function that summarizes its result."""
 
     async def count_index(session: Session) -> BucketStats:
         assert index is not None  # noqa: S101 - see below
@@ -210,7 +210,7 @@ def _work(
 
 
 def _with_page(work: _Work, path: str | None) -> _Work:
-    """Return work that also writes its statistics as a page."""
+    """Return work that also writes its statistics as an HTML page."""
     if path is None:
         return work
 
@@ -227,7 +227,7 @@ def _with_page(work: _Work, path: str | None) -> _Work:
 
 
 def conclude_stats(stats: BucketStats) -> Conclusion:
-    """Return the statistics as lines for people."""
+    """Return the statistics as lines of text."""
     # Loaded here: the terminal library takes as long as counting a small bucket.
     from aios3sync.cli.output.stats_tables import stats_lines
 
@@ -246,7 +246,7 @@ def conclude_stats(stats: BucketStats) -> Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class _CacheResult:
-    """The files of the cache, or how many of them were deleted."""
+    """The files of the cache, or the number of deleted ones."""
 
     target: str
     entries: tuple[CacheEntry, ...] = ()

@@ -1,4 +1,4 @@
-"""``aios3sync sync``: transfers what changed from a directory to a bucket, or back; deletes on request."""
+"""``aios3sync sync``: transfers changes from a directory to a bucket, or back; deletes on request."""
 
 from __future__ import annotations
 
@@ -157,10 +157,10 @@ def sync_command(
 
 
 def _check_cluster(cluster: str | None, values: Mapping[str, Any]) -> None:
-    """Look at the name of the cluster, and what goes with it.
+    """Check the name of the cluster, and the options that are combined with it.
 
     Raises:
-        UsageError: it is none, or something does not.
+        UsageError: the name is invalid, or an option is impossible with it.
     """
     if cluster is None:
         return
@@ -173,10 +173,10 @@ def _check_cluster(cluster: str | None, values: Mapping[str, Any]) -> None:
 
 
 def _check_direction(source: str, target: str, options: SyncOptions) -> None:
-    """Look at the options of a download or a copy, as the session does, with their names on the command line.
+    """Check the options of a download or a copy, as the session does, by their names on the command line.
 
     Raises:
-        UsageError: one of them means nothing there.
+        UsageError: one of them is meaningless in this direction.
     """
     if target.startswith(SCHEME) and options.trash is not None:
         from aios3sync.core.keys import Location

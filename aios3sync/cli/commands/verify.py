@@ -106,7 +106,7 @@ def _verify_receipt(ctx: click.Context, target: str, values: Mapping[str, Any]) 
     """Compare a target with a list, and return the exit code.
 
     Raises:
-        UsageError: something is about a source.
+        UsageError: an option is about a source.
     """
     if not target.startswith(SCHEME):
         raise UsageError(

@@ -1,1 +1,1 @@
-"""What commands print: views of a run, tables, JSON lines; nothing here asks S3."""
+"""The output of commands: views of a run, tables, JSON lines; sends no requests to S3."""

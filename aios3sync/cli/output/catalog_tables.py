@@ -84,7 +84,7 @@ def shown_result(
 
 
 def change_result(command: str, catalog: Catalog, change: CatalogChange, name: str) -> CommandResult:
-    """Return what a change did; exit code 3 where a copy was not written."""
+    """Return the result of a change; exit code 3 if a copy was not written."""
     document = {"command": command, **asdict(change), "metrics": catalog.metrics.as_dict()}
     failed = [copy for copy in change.copies if copy.error]
     if command == "catalog rebuild":
@@ -130,7 +130,7 @@ def _table(entries: Sequence[DatasetEntry | ModelEntry]) -> list[str]:
 
 
 def _cells(text: str) -> int:
-    """Return the width of a text in columns of a terminal."""
+    """Return the width of a text in terminal columns."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text

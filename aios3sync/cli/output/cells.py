@@ -1,4 +1,4 @@
-"""Cuts names to the columns of a terminal, in which a wide letter takes two; loaded with rich alone."""
+"""Cuts names to the columns of a terminal, where a wide letter takes two; loaded only with rich."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ("without_beginning", "without_middle")
 
 
 def without_beginning(text: str, room: int, mark: str = "…") -> str:
-    """Return the text; where it has no room, its beginning is cut, as the end of a key tells more."""
+    """Return the text; if it is too long, its beginning is cut, as the end of a key says more."""
     if cell_len(text) <= room:
         return text
     return f"{mark}{_end(text, room - len(mark))}"
 
 
 def without_middle(text: str, room: int, mark: str = "…") -> str:
-    """Return the text; where it has no room, its middle is cut, as both ends of it tell something."""
+    """Return the text; if it is too long, its middle is cut, as both ends are informative."""
     if cell_len(text) <= room:
         return text
     left = max(room - len(mark), 0)
@@ -31,5 +31,5 @@ def _end(text: str, room: int) -> str:
 
 
 def _fitting(letters: Iterable[str], room: int) -> int:
-    """Return how many of the letters have room."""
+    """Return how many of the letters fit."""
     return sum(1 for _ in takewhile(lambda cells: cells <= room, accumulate(map(cell_len, letters))))

@@ -31,9 +31,9 @@ def choose_view(
         command: its name.
         output: the options.
         conclude: summarizes a report.
-        on_lost: called when the reader of standard output has left.
+        on_lost: called when the reader of standard output has closed it.
         heading: the first line of the live view.
-        dry_run: every line says "would", and a live view shows the comparison alone.
+        dry_run: whether every line says "would"; then a live view shows only the comparison.
     """
     if output.log_json:
         from aios3sync.cli.output.json_log import LoggedView
@@ -62,7 +62,7 @@ def choose_view(
 
 
 def report_view(command: str, output: Output, conclude: Conclude) -> Callable[[Any], None]:
-    """Return what shows the report of a command that has ended already."""
+    """Return the view for the report of a command that has already ended."""
     if output.json or output.events:
         return choose_view(command, output, conclude, lambda: None).report
     from aios3sync.cli.output.conclusion import PlainReport
@@ -71,7 +71,7 @@ def report_view(command: str, output: Output, conclude: Conclude) -> Callable[[A
 
 
 def result_view(command: str, output: Output) -> Callable[[Callable[[], None]], View]:
-    """Return what opens the view of a command that ends with a ``CommandResult``: lines, never live."""
+    """Return the function that opens the view of a command with a ``CommandResult``: lines, never live."""
     return partial(choose_view, command, output.without_progress(), attrgetter("conclusion"))
 
 

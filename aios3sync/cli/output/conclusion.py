@@ -1,4 +1,4 @@
-"""Prints the end of a run as lines; needs nothing of what is shown while it goes on."""
+"""Prints the end of a run as lines, independently of the view during the run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MOST_REMEMBERED: Final = 10 * MAX_REPORTED_ERRORS
 
 
 class PrintedFailures:
-    """The failures that were printed: a second comparison may find one again, which is not repeated."""
+    """The failures that were printed: one that a second comparison finds again is not repeated."""
 
     def __init__(self) -> None:
         self._printed: set[Failure] = set()
 
     def is_new(self, failure: Failure) -> bool:
-        """Whether the failure was not printed before; from now on it counts as printed."""
+        """Return whether the failure was not printed before; from now on it counts as printed."""
         if failure in self._printed:
             return False
         if len(self._printed) < _MOST_REMEMBERED:
@@ -39,7 +39,7 @@ def print_conclusion(
     warned: set[str],
     limit: int = 0,
 ) -> None:
-    """Print the end of a run: what went wrong on standard error, then the summary on standard output.
+    """Print the end of a run: failures on standard error, then the summary on standard output.
 
     Args:
         out: standard output.
@@ -47,7 +47,7 @@ def print_conclusion(
         conclusion: what to print.
         printed: failures that were printed before.
         warned: warnings that were printed before.
-        limit: the most failures to print, 0 for all.
+        limit: the most failures to print; 0 for all.
     """
     out.flush()
     failures = [failure for failure in conclusion.failures if printed.is_new(failure)]
@@ -81,7 +81,7 @@ def print_conclusion(
 
 
 class PlainReport:
-    """The end of a run: the summary on standard output, what went wrong on standard error.
+    """The end of a run: the summary on standard output, failures on standard error.
 
     Args:
         out: standard output.
@@ -99,7 +99,7 @@ class PlainReport:
         self._warned: set[str] = set()
 
     def report(self, report: Any) -> None:
-        """Print the summary; with ``--quiet`` only failures, what was refused and why it ended early."""
+        """Print the summary; with ``--quiet`` only failures, refusals and the reason of an early end."""
         conclusion = self._conclude(report)
         if not self._output.quiet:
             if conclusion.plan is not None:

@@ -90,7 +90,7 @@ def histogram_result(by: str, groups: Sequence[Group]) -> CommandResult:
 
 
 def backfill_result(report: BackfillReport) -> CommandResult:
-    """Return what a backfill did."""
+    """Return the result of a backfill."""
     changes = f"{report.inserted:,} inserted, {report.updated:,} updated, {report.deleted:,} deleted"
     resumed = " (resumed)" if report.resumed else ""
     text = f"{count(report.listed, 'object')} in {time_taken(report.elapsed_s)}{resumed}: {changes}"
@@ -98,7 +98,7 @@ def backfill_result(report: BackfillReport) -> CommandResult:
 
 
 def reconcile_result(report: ReconcileReport, *, dry_run: bool) -> CommandResult:
-    """Return the differences, and how many were repaired."""
+    """Return the differences, and how many of them were repaired."""
     lines = tuple(f"{kind + ':':<8} {printable(key)}" for kind, key in report.keys)
     text = f"{count(report.listed, 'object')} in {time_taken(report.elapsed_s)}: "
     if report.differences:

@@ -1,4 +1,4 @@
-"""Prints for machines: one JSON document at the end, or one JSON object a line during the run."""
+"""Prints for machines: one JSON document at the end, or one JSON object per line during the run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PROGRESS_S: Final = 0.5
 
 
 def event_document(event: Event) -> dict[str, Any] | None:
-    """Return the JSON object of an event, ``None`` for those that are only counted."""
+    """Return the JSON object of an event; ``None`` for events that are only counted."""
     match event:
         case ObjectUploaded(key, size, etag, reason):
             return {"event": "uploaded", "key": key, "size": size, "etag": etag, "reason": reason}
@@ -95,7 +95,7 @@ class JsonDocument:
         self._verbose = verbose
 
     def __call__(self, event: Event, /) -> None:
-        """Print nothing: the report has it all."""
+        """Print nothing: the report contains everything."""
 
     def tick(self) -> None:
         """Print nothing before the end."""
@@ -122,15 +122,15 @@ class JsonDocument:
 
 
 class EventLines:
-    """See :class:`~aios3sync.cli.output.view.View`: one object a line, each with its time and running totals.
+    """See :class:`~aios3sync.cli.output.view.View`: one object per line, with time and running totals.
 
     The last line is ``finished`` with the report, or ``error``.
 
     Args:
         out: standard output.
-        dry_run: every object says so.
-        quiet: print errors only here, not on standard error as well.
-        runs: there are several runs; the end of each is an object.
+        dry_run: whether it is one, which every object says.
+        quiet: print errors only here, not also on standard error.
+        runs: whether there are several runs; the end of each is an object.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Writes what happens as JSON lines on standard error: the log of the package, the events of the run, errors.
+"""Writes JSON lines on standard error: the log of the package, the events of the run, errors.
 
-One object a line, with ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``, and ``fields`` where
-there are any. While it is on, whatever is printed on standard error becomes such an object too. No line
-quotes a credential.
+One object per line, with ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``, and ``fields`` where
+there are any. Meanwhile everything that is printed on standard error becomes such an object too. No line
+contains a credential.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _PREFIXES: Final = (
     ("warning: ", logging.WARNING),
     ("aios3sync: ", logging.WARNING),
 )
-"""How lines for people begin that are more than information, and what is cut off."""
+"""The prefixes of lines above the level of information, which are cut off, and their levels."""
 _MOST_KEPT: Final = 10_000
-"""Messages of events that are not written once more when they are printed."""
+"""Messages of events that are remembered, so that they are not written again when they are printed."""
 
 
 class JsonLog(logging.Handler):
-    """Writes each record as one JSON object; ``extra={"fields": {…}}`` has more than a message."""
+    """Writes each record as one JSON object; ``extra={"fields": {…}}`` adds fields to the message."""
 
     def __init__(self, lines: Lines) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ def _document(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _text(value: str) -> str:
-    """Return a text that JSON can hold, without credentials: a name need not be UTF-8."""
+    """Return a text that JSON can contain, without credentials: a name may not be UTF-8."""
     return redacted(escape_undecodable(value))
 
 
@@ -92,7 +92,7 @@ def _redacted(value: Any) -> Any:
 
 
 class _Printed(io.TextIOBase):
-    """Takes the place of standard error: each line that is printed becomes a record.
+    """Replaces standard error: each printed line becomes a record.
 
     Attributes:
         known: messages that are in the log already.
@@ -114,7 +114,7 @@ class _Printed(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Log what was printed without an end of its line."""
+        """Log the last line, which has no line end."""
         rest, self._rest = self._rest, ""
         self._log(rest)
 
@@ -137,7 +137,7 @@ class _Printed(io.TextIOBase):
 
 
 class LoggedView:
-    """See :class:`~aios3sync.cli.output.view.View`: logs each event, and hands all on to another view."""
+    """See :class:`~aios3sync.cli.output.view.View`: logs each event, and forwards to another view."""
 
     def __init__(self, inner: View) -> None:
         self._inner = inner
@@ -159,23 +159,23 @@ class LoggedView:
         self._inner(event)
 
     def tick(self) -> None:
-        """Hand it on."""
+        """Pass the call on."""
         self._inner.tick()
 
     def stopping(self, signal: int) -> None:
-        """Hand it on; what it prints becomes a record."""
+        """Pass the call on; what it prints becomes a record."""
         self._inner.stopping(signal)
 
     def close(self) -> None:
-        """Hand it on."""
+        """Pass the call on."""
         self._inner.close()
 
     def report(self, report: Any) -> None:
-        """Hand it on."""
+        """Pass the call on."""
         self._inner.report(report)
 
     def fail(self, error: BaseException) -> None:
-        """Hand it on; what it prints becomes a record."""
+        """Pass the call on; what it prints becomes a record."""
         self._inner.fail(error)
 
 

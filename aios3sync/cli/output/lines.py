@@ -1,4 +1,4 @@
-"""Writes lines to terminals and pipes: in bytes, and it notices a reader that has left.
+"""Writes lines to terminals and pipes, in bytes, and notices when the reader closes them.
 
 Control characters are escaped here, in text and in JSON: names of files and messages of an endpoint may
 contain anything.
@@ -48,16 +48,16 @@ def _with_readable_numbers(value: Any) -> Any:
 
 
 _lost: list[OSError] = []
-"""Why standard output could not be written, since :func:`open_missing_streams`; the first one counts."""
+"""The errors of writing standard output since :func:`open_missing_streams`; the first one counts."""
 
 
 def lost_output() -> OSError | None:
-    """Return why standard output could not be written, ``None`` if all of it was."""
+    """Return why standard output could not be written; ``None`` if all of it was."""
     return _lost[0] if _lost else None
 
 
 def flush_output() -> None:
-    """Flush what was printed without :class:`Lines`; an error is remembered, not raised."""
+    """Flush output that did not go through :class:`Lines`; an error is remembered, not raised."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -84,8 +84,8 @@ class Lines:
 
     Args:
         stream: standard output or standard error.
-        on_lost: called once when the reader of the stream has left, as with ``| head``. Where writing fails
-            for another reason, such as a full disk, the work goes on: its effects are still wanted.
+        on_lost: called once when the reader has closed the stream, as with ``| head``. If writing fails for
+            another reason, such as a full disk, the work continues: its effects are still wanted.
     """
 
     def __init__(self, stream: TextIO, on_lost: Callable[[], None] | None = None) -> None:
@@ -100,7 +100,7 @@ class Lines:
         self.styled(printable(text))
 
     def styled(self, text: str) -> None:
-        """Write one line with the codes of its colours; the names in it must be escaped already."""
+        """Write one line with colour codes; the names in it must be escaped already."""
         self.raw(text.encode(self._encoding, "backslashreplace") + b"\n")
 
     def raw(self, content: bytes) -> None:
@@ -113,7 +113,7 @@ class Lines:
             self._lose(error)
 
     def flush(self) -> None:
-        """Flush what was written so far."""
+        """Flush the lines so far."""
         if self._lost:
             return
         try:
@@ -132,10 +132,10 @@ class Lines:
 
 
 def open_missing_streams() -> None:
-    """Replace every standard stream that the process was started without by one that fails when it is used.
+    """Replace every missing standard stream of the process by one that fails when it is used.
 
-    Their file descriptors are taken as well, or the next file that is opened would become standard output.
-    Writing to standard output and reading from standard input fail then; standard error is dropped.
+    Their file descriptors are occupied as well: otherwise the next opened file would become standard output.
+    Then writes to standard output and reads from standard input fail; standard error is dropped.
     """
     _lost.clear()
     missing = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))

@@ -1,4 +1,4 @@
-"""The live view of a terminal; it loads the drawing only for runs that are not over at once."""
+"""The live view on a terminal; the drawing is loaded only for runs that take a moment."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class LiveView:
         self._out.flush()
 
     def report(self, report: Any) -> None:
-        """Print the summary in the place of the drawing."""
+        """Print the summary instead of the drawing."""
         unlisted = 0 if self._verbose or self._dry_run else self._progress.deleted - _MOST_DELETES
         if unlisted > 0:
             self._above.append(f"... and {count(unlisted, 'more delete')} (-v lists them all)")
@@ -145,13 +145,13 @@ class LiveView:
         )
 
     def fail(self, error: BaseException) -> None:
-        """Print the error in the place of the drawing."""
+        """Print the error instead of the drawing."""
         self.close()
         print_error(error, verbose=self._verbose > 1)
 
 
 def _watching(event: Watching) -> str:
-    """Return what a watch waits for."""
+    """Return the text for what a watch waits for."""
     if event.waiting:
         rest = "it rests" if event.waiting == 1 else "they rest"
         return f"watching: {count(event.waiting, 'changed file')} will be sent when {rest}"

@@ -1,9 +1,9 @@
-"""Draws the progress of a run in place on a terminal; rich gives colours and widths.
+"""Draws the live progress of a run in place on a terminal; rich provides colours and widths.
 
 Every frame is one write: the cursor moves up to the first line of the previous frame, and each line is
 overwritten and its rest erased, so that nothing flickers. Lines are cut at the width and the frame at the
-height of the terminal. After a resize the terminal has rewrapped the old frame: what is erased are the rows
-that it takes now.
+height of the terminal. After a resize the terminal has rewrapped the old frame: the rows that it occupies now
+are erased.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ("Drawing",)
 
 _HIDE, _SHOW, _ERASE_LINE, _ERASE_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[K", "\x1b[J"
 _RATES_S: Final = 1.0
-"""Seconds for which speeds stand still: figures that change ten times a second cannot be read."""
+"""Seconds between two updates of the speeds: figures that change ten times a second cannot be read."""
 _ELLIPSIS: Final = str.maketrans("…", "~")
 
 

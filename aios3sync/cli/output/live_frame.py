@@ -1,6 +1,6 @@
-"""Lays out one frame of the live view for a terminal of any width; it prints nothing and reads no clock.
+"""Lays out one frame of the live view for a terminal of any width; prints nothing and reads no clock.
 
-Colours are few, and those that a light and a dark background can both show: no yellow, no white, no cyan.
+Only a few colours are used, which are readable on light and dark backgrounds: no yellow, white or cyan.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ("Caption", "frame")
 
 _LABEL: Final = 10
 _ROOMY: Final = 59
-"""The columns from which there is room for percentages, and for the label and the columns of the speeds."""
+"""The columns that are needed for percentages, and for the label and the columns of the speeds."""
 _WIDEST: Final = 79
 """The column in which the clock ends on a wider terminal: it is read together with the heading."""
 _LEAST_BAR: Final = 6
@@ -36,14 +36,14 @@ _MOST_IN_FLIGHT: Final = 3
 
 
 class Caption(NamedTuple):
-    """What a frame shows besides the counters.
+    """What a frame shows in addition to the counters.
 
     Attributes:
-        heading: what the run is of.
-        note: a sentence below the heading; with one, and while the run waits, there is no forecast.
+        heading: names the run.
+        note: a sentence below the heading; with it, and while the run waits, there is no forecast.
         waiting: what the run waits for, or empty.
-        kept: the word for what needs nothing.
-        dry_run: nothing is done, so that there is no progress of it.
+        kept: the word for items without changes.
+        dry_run: whether nothing is carried out, so that there is no progress of transfers.
     """
 
     heading: str
@@ -71,7 +71,7 @@ def frame(
         caption: what else is shown.
         width: columns.
         rates: the speeds.
-        plain: the terminal shows ASCII alone.
+        plain: whether the terminal shows only ASCII.
     """
     lines = [_spread(printable(caption.heading), _clock(elapsed), width), *_wrapped(caption.note, width)]
     if progress.phase or progress.scanned or not caption.note:
@@ -122,7 +122,7 @@ def _found(progress: Progress, kept: str, width: int) -> Text:
 
 
 def _comparison(progress: Progress, rates: Rates) -> Iterator[Text]:
-    """Yield what there is to say of a run that does nothing yet, or at all."""
+    """Yield the lines of the comparison, for a run without actions so far."""
     transfers = _transfers(progress)
     kinds = (
         (progress.deletes, "delete", "deletes"),
@@ -153,14 +153,14 @@ def _counted(label: str, done: int, total: int) -> _Bar:
 
 
 def _transfers(progress: Progress) -> str:
-    """Return the word for what the run transfers; it has room in the column of labels."""
+    """Return the word for the transfers of the run; it fits into the column of labels."""
     if progress.downloads:
         return "downloads"
     return "copies" if progress.copies else "uploads"
 
 
 def _bars(bars: list[_Bar], width: int, *, plain: bool) -> list[Text]:
-    """``label  ━━━━━━──────  text  12%``: all of the same length, shorter or none where there is no room."""
+    """``label  ━━━━━━──────  text  12%``: all of the same length, shorter or omitted without space."""
     column = max((_SIZES, *(len(bar.text) for bar in bars)))
     percent = 5 if width >= _ROOMY else 0
     room = min(width - _LABEL - column - percent - 1, _MOST_BAR)
@@ -198,13 +198,13 @@ def _speeds(progress: Progress, rates: Rates, width: int, *, forecast: bool) -> 
 
 
 def _calm(seconds: float) -> float:
-    """Return a forecast that does not change with every look: of hours in minutes, of minutes in 5 s."""
+    """Return a rounded forecast that does not change all the time: hours in minutes, minutes in 5 s."""
     step = 60 if seconds >= 3600 else 5 if seconds >= 60 else 1
     return max(round(seconds / step) * step, 1)
 
 
 def _in_flight(progress: Progress, width: int) -> list[Text]:
-    """Return the large files whose transfer began first."""
+    """Return the large files whose transfers began first."""
     lines = []
     for key, file in islice(progress.in_flight.items(), _MOST_IN_FLIGHT):
         sent = min(max(file.sent, 0), file.size)
@@ -225,7 +225,7 @@ def _failures(progress: Progress, width: int) -> list[Text]:
 
 
 def _failure(failure: Failure, width: int) -> str:
-    """Return the key and the error; where both have no room, the beginning of the key is cut."""
+    """Return the key and the error; if both are too long, the beginning of the key is cut."""
     key, error = printable(failure.key), printable(short_error(failure))
     return f"  {without_beginning(key, max(width - cell_len(error) - 4, width // 3))}: {error}"
 

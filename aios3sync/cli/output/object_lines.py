@@ -1,4 +1,4 @@
-"""Prints a listing as it arrives: lines as those of ``aws s3 ls``, or one JSON object a line."""
+"""Prints a listing as it arrives: lines like those of ``aws s3 ls``, or one JSON object per line."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ObjectLines:
 
     Args:
         out: standard output.
-        cut: characters of each key that are not shown: of the folder that is listed.
-        human: sizes are shown with units.
-        verbose: an error has its traceback.
+        cut: number of characters of each key that are not shown: those of the listed folder.
+        human: show sizes with units.
+        verbose: print errors with their tracebacks.
     """
 
     def __init__(self, out: Lines, *, cut: int = 0, human: bool = False, verbose: bool = False) -> None:
@@ -47,7 +47,7 @@ class ObjectLines:
             self._out.line(f"{when:<{_TIME_WIDTH}} {size:>{_SIZE_WIDTH}} {entry.key[self._cut :]}")
 
     def total(self, objects: int, size: int) -> None:
-        """Print the sum of what was listed."""
+        """Print the sums of the listing."""
         self._out.line("")
         self._out.line(
             f"total: {count(objects, 'object')}, {size_text(size) if self._human else f'{size} bytes'}"
@@ -66,7 +66,7 @@ class ObjectLines:
         self._out.flush()
 
     def report(self, report: Any) -> None:
-        """Print nothing: everything was printed."""
+        """Print nothing: everything is printed already."""
 
     def fail(self, error: BaseException) -> None:
         """Print the error."""
@@ -91,7 +91,7 @@ class JsonObjectLines(ObjectLines):
             self._out.raw(json_bytes(document))
 
     def total(self, objects: int, size: int) -> None:
-        """Print the sum of what was listed."""
+        """Print the sums of the listing."""
         self._out.raw(json_bytes({"objects": objects, "bytes": size}))
 
     def fail(self, error: BaseException) -> None:

@@ -20,7 +20,7 @@ _PIECE: Final = 1024 * 1024
 
 
 async def read_standard_input() -> AsyncIterator[bytes]:
-    """Yield what comes, in pieces of 1 MiB.
+    """Yield the bytes of standard input in pieces of 1 MiB.
 
     Raises:
         SourceError: it cannot be read.
@@ -36,7 +36,7 @@ async def read_standard_input() -> AsyncIterator[bytes]:
 
 
 async def write_standard_output(chunk: bytes, stop: Stop) -> None:
-    """Write bytes; where the reader has left, ask for a stop and wait for it: that is no error.
+    """Write bytes; if the reader has closed the pipe, request a stop and wait for it: that is no error.
 
     Raises:
         DestinationError: they cannot be written.

@@ -1,4 +1,4 @@
-"""Shows long output in the pager of the user: ``PAGER``, or less with the settings that git gives it."""
+"""Shows long output in the pager of the user: ``PAGER``, or less with the settings of git."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final
 __all__ = ("page", "pager_command")
 
 _LESS: Final = "FRX"
-"""Quit where all fits on one screen, obey colours, leave the last screen in the terminal; as git does."""
+"""Quit if everything fits on one screen, keep colours, leave the last screen in the terminal; like git."""
 
 
 def pager_command(environment: Mapping[str, str]) -> str:
-    """Return the command of the pager for a shell; empty where there is none, as with ``PAGER=cat``."""
+    """Return the shell command of the pager; empty where there is none, as with ``PAGER=cat``."""
     if environment.get("TERM", "dumb") == "dumb":
         return ""
     wanted = environment.get("PAGER")
@@ -26,9 +26,9 @@ def pager_command(environment: Mapping[str, str]) -> str:
 
 
 def page(lines: Iterable[str]) -> bool:
-    """Show lines, with their line ends, until the user has left; return False where there is no pager.
+    """Show lines, with their line ends, until the user quits; return False where there is no pager.
 
-    Characters that are not printable must be escaped in them.
+    Unprintable characters in them must be escaped.
     """
     command = pager_command(os.environ)
     if not command:
@@ -46,4 +46,4 @@ def page(lines: Iterable[str]) -> bool:
 
 
 _NOT_STARTED: Final = (126, 127)
-"""How a shell ends that cannot start a command (POSIX, 2.8.2)."""
+"""The exit codes of a shell that cannot start a command (POSIX, 2.8.2)."""

@@ -33,7 +33,7 @@ __all__ = ("PlainView", "endpoint_line", "event_line")
 
 _FLUSH_S: Final = 0.3
 _SILENT_S: Final = 1.0
-"""Seconds without a line after which a person wonders."""
+"""Seconds without a line after which a message is printed."""
 _PROGRESS_S: Final = 15.0
 """Seconds between two progress lines on standard error."""
 
@@ -64,7 +64,7 @@ def _done_word(progress: Progress) -> str:
 
 
 def endpoint_line(event: EndpointKnown) -> str:
-    """Return what is known of the endpoint, on one line."""
+    """Return the known facts about the endpoint, on one line."""
     return f"endpoint {event.endpoint}: {'; '.join(event.facts)}"
 
 
@@ -121,7 +121,7 @@ class PlainView(PlainReport):
             self._err.line(self._progress_line() + (f"; waiting: {waiting}" if waiting else ""))
 
     def _progress_line(self) -> str:
-        """Return what is done so far; what there is none of, as in a verification, is left out."""
+        """Return the progress so far, without kinds of work that this command does not have."""
         progress, rates = self._progress, self._progress.rates()
         parts = [f"scanned {progress.scanned:,}"]
         if progress.transfers:

@@ -1,6 +1,6 @@
-"""The lines of a plan, grouped by what would be lost: all of them in a pipe, with headings on a terminal.
+"""Prints the lines of a plan, grouped by what would be lost: all in a pipe, with headings on a terminal.
 
-Where a terminal is too small they are shown in a pager, as git shows a log, or shortened where there is none.
+If a terminal is too small they are shown in a pager, as git shows a log, or shortened without one.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 __all__ = ("plan_lines", "show_plan")
 
 _SHOWN: Final = 10
-"""Lines of each group where there is no room for all of them and no pager."""
+"""Lines of each group if not all of them fit and there is no pager."""
 _AROUND: Final = 4
-"""Lines of a terminal that the summary below a plan and the next prompt take."""
+"""Lines of a terminal for the summary below a plan and the next prompt."""
 _TRANSFERS: Final = ("upload", "download", "copy")
 
 
 class PlanGroup(NamedTuple):
-    """The actions of a plan that do the same to their target.
+    """The actions of a plan with the same effect on their target.
 
     Attributes:
         action: as in the plan.
-        replaces: whether they take the place of something.
-        number, size: how many there are, and their bytes.
+        replaces: whether they replace something.
+        number, size: of the actions, and of their bytes.
     """
 
     action: str
@@ -44,7 +44,7 @@ class PlanGroup(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What they do, in a word or two."""
+        """Their effect, in a word or two."""
         if self.replaces:
             return "overwrite"
         return {"delete": "delete", "update": "update headers"}.get(self.action, f"{self.action} new")
@@ -68,7 +68,7 @@ def _replaces(planned: PlannedAction) -> bool:
 
 
 def groups_of(plan: Plan) -> list[PlanGroup]:
-    """Return the groups that are not empty; what would be lost comes first."""
+    """Return the groups that are not empty; losses come first."""
     numbers, sizes = dict[tuple[str, bool], int](), dict[tuple[str, bool], int]()
     for planned in plan:
         kind = (planned.action, _replaces(planned))
@@ -94,7 +94,7 @@ def headed_lines(plan: Plan, most: int = 0) -> Iterator[str]:
 
     Args:
         plan: the plan.
-        most: the most lines of a group that are shown, 0 for all.
+        most: the most lines of a group that are shown; 0 for all.
     """
     groups = groups_of(plan)
     if len(groups) > 1:
@@ -123,7 +123,7 @@ def show_plan(plan: Plan, out: Lines, *, verbose: bool = False) -> None:
     Args:
         plan: the plan.
         out: standard output.
-        verbose: a terminal shows all of it where it has no pager, too.
+        verbose: show all lines on a terminal even without a pager.
     """
     if not sys.stdout.isatty() or len(plan) + _AROUND <= shutil.get_terminal_size().lines:
         _print(plan_lines(plan), out)

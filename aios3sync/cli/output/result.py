@@ -16,7 +16,7 @@ class CommandResult:
 
     Attributes:
         document: printed with ``--json``.
-        conclusion: printed for people.
+        conclusion: printed as text.
         exit_code: of the command.
     """
 

@@ -1,4 +1,4 @@
-"""Notices that nothing has come of what a run waits for: a network that stalls looks like one at work."""
+"""Silence: detects that a run waits without progress: a stalled network looks like a working one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNANSWERED: Final = frozenset({"NoConnection", "ConnectionLost", "Timeout"})
 
 
 class Silence:
-    """How long nothing has moved.
+    """Measures how long there was no progress.
 
     Args:
         now: seconds, of a clock that never goes back.
@@ -29,7 +29,7 @@ class Silence:
         self._codes: Counter[str] = Counter()
 
     def text(self, progress: Progress, now: float) -> str:
-        """Return what the run waits for, and how long already; empty where it is not long."""
+        """Return what the run waits for, and for how long; empty if it is not long."""
         # A request that is sent again moves nothing.
         seen: tuple[int, ...]
         seen = (progress.ended, progress.moved, progress.scanned, progress.kept, progress.failed)
@@ -44,11 +44,11 @@ class Silence:
 
 
 def _reason(progress: Progress, codes: Counter[str]) -> str:
-    """Return what is missing: where requests must be under way, answers.
+    """Return what the run waits for: responses, if requests must be in flight.
 
     Args:
         progress: the counters.
-        codes: of the requests that were sent again meanwhile.
+        codes: error codes of the requests that were sent again meanwhile.
     """
     errors = f" ({', '.join(sorted(codes))})" if codes else ""
     if codes and not codes.keys() <= _UNANSWERED:

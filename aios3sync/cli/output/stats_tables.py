@@ -1,4 +1,4 @@
-"""Lays out the statistics of a bucket as tables for a terminal of any width; it prints nothing."""
+"""Lays out the statistics of a bucket as tables for a terminal of any width; prints nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ("stats_lines", "stats_tables")
 
 _STYLES: Final = {"exact": "green", "sampled": "magenta", "estimated": "magenta", "unknown": "dim"}
 _ROOMY: Final = 60
-"""The columns from which there is room for bars and for the accuracy of numbers."""
+"""The columns that are needed for bars and for the accuracy of numbers."""
 _MOST_GROUPS: Final = 6
 _MOST_OBJECTS: Final = 5
 _BAR: Final = 18
@@ -46,7 +46,7 @@ def stats_lines(stats: BucketStats, width: int, *, color: bool = False, plain: b
     Args:
         stats: the numbers.
         width: of the terminal.
-        color: with the codes for colours of a terminal.
+        color: add colour codes.
         plain: only ASCII.
     """
     console = Console(
@@ -148,7 +148,7 @@ def _kinds(stats: BucketStats, width: int) -> Table:
 
 
 def _shown(groups: Breakdown) -> list[GroupRow]:
-    """Return the largest groups, and all others as one more."""
+    """Return the largest groups, and the others joined to one."""
     rows = [(name_text(one.name), one.objects, one.stored_bytes) for one in groups.groups[:_MOST_GROUPS]]
     rest = list(groups.groups[_MOST_GROUPS:])
     if groups.other is not None:
@@ -192,5 +192,5 @@ def _objects(objects: Sequence[ListedObject], width: int) -> Table:
 
 
 def _fitting(name: str, room: int) -> str:
-    """Return the name; where it has no room its middle is cut, as both ends of a key distinguish it."""
+    """Return the name; if it is too long its middle is cut, as both ends distinguish a key."""
     return without_middle(printable(name), room, "...")

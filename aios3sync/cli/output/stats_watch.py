@@ -1,4 +1,4 @@
-"""``stats --watch``: the tables of a bucket, updated again and again; after an error the last ones stay."""
+"""``stats --watch``: the tables of a bucket, updated repeatedly; after an error the last ones stay."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Work = Callable[["Session"], Awaitable[Any]]
 
 
 def counted_repeatedly(ask: Work, view: StatsWatch, every: float) -> Work:
-    """Return work that counts again and again, until its task is cancelled.
+    """Return work that counts repeatedly, until its task is cancelled.
 
     Args:
         ask: counts and returns the statistics.
         view: shows them.
-        every: seconds between two starts; a count that takes longer is followed by the next at once.
+        every: seconds between two starts; after a longer count the next begins at once.
 
     Raises:
         AioS3SyncError: the very first count failed.
@@ -57,7 +57,7 @@ def counted_repeatedly(ask: Work, view: StatsWatch, every: float) -> Work:
 
 
 class StatsWatch:
-    """See :class:`~aios3sync.cli.output.view.View`: its own screen on a terminal, else table after table.
+    """See :class:`~aios3sync.cli.output.view.View`: its own screen on a terminal, else many tables.
 
     Args:
         out: standard output.
@@ -97,7 +97,7 @@ class StatsWatch:
         self.tick()
 
     def __call__(self, event: Event, /) -> None:
-        """Ignore the event: counting sends none."""
+        """Do nothing: counting sends no events."""
 
     def tick(self) -> None:
         """Draw again: the age of the numbers and the size of the terminal may have changed."""
@@ -139,7 +139,7 @@ class StatsWatch:
         self._out.flush()
 
     def _screen(self, stats: BucketStats) -> Group:
-        """Return the status and the tables, what changes first: a low terminal shows only the top."""
+        """Return the status and the tables; a low terminal shows only the top, so changes come first."""
         status = Text(f"shown {duration(time.monotonic() - self._shown_at)} ago; Ctrl-C ends", style="dim")
         lines = [status]
         if self._problem:

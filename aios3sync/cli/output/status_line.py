@@ -1,4 +1,4 @@
-"""One line of standard error that is rewritten while a command works; none where that is no terminal."""
+"""StatusLine: one line of standard error, rewritten while a command works; none without a terminal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ERASE_LINE: Final = "\r\x1b[K"
 
 
 class StatusLine:
-    """Shows how far the work has come, at most five times a second, in no more than one line.
+    """Shows the progress of the work in one line, at most five times a second.
 
     Args:
-        output: shows nothing with ``--quiet``, ``--json`` and ``--events``.
+        output: with ``--quiet``, ``--json`` and ``--events`` nothing is shown.
     """
 
     def __init__(self, output: Output) -> None:
@@ -31,7 +31,7 @@ class StatusLine:
         self._last = 0.0
 
     def show(self, text: Callable[[], str], *, at_once: bool = False) -> None:
-        """Rewrite the line, unless that was done a moment ago and is not needed ``at_once``."""
+        """Rewrite the line, unless that was done a moment ago and it is not needed ``at_once``."""
         now = time.monotonic()
         if self._shown and (at_once or now - self._last >= _INTERVAL_S):
             self._last, self._drawn = now, True
@@ -51,7 +51,7 @@ class StatusLine:
 
 
 def _width() -> int:
-    """Return the columns that a line may take: in the last one a terminal would begin another line."""
+    """Return the columns for a line: after the last one a terminal would begin another line."""
     try:
         return max(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 1)
     except (OSError, ValueError):
@@ -59,7 +59,7 @@ def _width() -> int:
 
 
 def _cut(text: str, width: int) -> str:
-    """Return the text, cut where it has no room. Letters from U+1100 on count as two columns."""
+    """Return the text, cut to the width. Letters from U+1100 count as two columns."""
     room = 0
     for place, letter in enumerate(text):
         room += 1 if letter < "\u1100" else 2

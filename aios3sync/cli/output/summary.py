@@ -1,4 +1,4 @@
-"""Summarizes a report as lines of text; it prints nothing."""
+"""Summarizes a report as lines of text; prints nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _MORE_STATES: Final = {
     "failed": "failed {}",
     "cancelled": "cancelled {}",
 }
-"""The states that the summary names only where their count is not 0; their words are those of the report."""
+"""The states that the summary names only if their count is not 0, with the words of the report."""
 
 
 _WOULD: Final = {
@@ -60,32 +60,32 @@ _WOULD: Final = {
     "skipped": "skip",
     "withheld": "withhold",
 }
-"""The words of a dry run for some of them."""
+"""The words of a dry run for some states."""
 _MOST_CODES: Final = 3
 _MEASURABLE_S: Final = 1.0
-"""Seconds from which a speed says something about the line: the start of a run is in it, too."""
+"""Seconds from which a speed is meaningful: it includes the start of a run."""
 _MANY: Final = 10
-"""Files a second from which their number says more than their bytes."""
+"""Files per second from which their number says more than their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The end of a run for people.
+    """The end of a run as text.
 
     Attributes:
         summary: what was done, on one line.
-        also: what else was done, a line each.
-        details: what ``-v`` adds to it, or empty.
+        also: what else was done, one line each.
+        details: added by ``-v``, or empty.
         failures: of single keys.
-        more: the place of the failures that are not listed, or empty.
-        warnings: for a person, a line each.
+        more: where the failures are that are not listed, or empty.
+        warnings: one line each.
         refused: the message of the guard that refused, or empty.
         aborted: why nothing more could be done, or empty.
         no_receipt: why a receipt was not written, or empty.
         unregistered: why an entry was not added to a catalog, which changes no exit code, or empty.
         differences: lines above the summary: what a verification found, the rows of a query.
-        tables: lines with colours; they are escaped already.
-        note: the very last line, or empty.
+        tables: lines with colour codes; they are escaped already.
+        note: the last line, or empty.
         plan: what a dry run would do, shown above all of this.
     """
 
@@ -106,7 +106,7 @@ class Conclusion:
 
 
 def run_line(report: SyncReport) -> str:
-    """Return the line of one run of several, with the time of day; empty where it did nothing."""
+    """Return the line of one of several runs, with the time of day; empty if it did nothing."""
     done = report.uploaded + report.downloaded + report.copied + report.updated + report.deleted
     if not (done or report.exit_code):
         return ""
@@ -141,7 +141,7 @@ def retries_text(retries: int, throttled: int, codes: Mapping[str, int]) -> str:
 
 
 def conclude_plan(report: SyncReport, plan: Callable[[], Plan], saved: str, *, verbose: int) -> Conclusion:
-    """Summarize a dry run: with ``saved``, a plan that was written to this file; else all of its actions."""
+    """Summarize a dry run: with ``saved``, the file of its plan; else all of its actions."""
     found = conclude_sync(report, verbose=verbose)
     if not saved:
         return replace(found, plan=plan())
@@ -205,7 +205,7 @@ def _sync_summary(report: SyncReport) -> str:
 
 
 def speed_text(files: int, size: int, seconds: float, noun: str = "file") -> str:
-    """Return how fast a run was, ``" (588 files/s, 30.6 MB/s)"``; empty where it was too short to tell."""
+    """Return how fast a run was, ``" (588 files/s, 30.6 MB/s)"``; empty if it was too short for that."""
     if not files or seconds < _MEASURABLE_S:
         return ""
     many = f"{files / seconds:,.0f} {noun}s/s, " if files >= _MANY * seconds else ""
@@ -220,14 +220,14 @@ def signal_name(number: int) -> str:
 
 
 def _retries(report: SyncReport, verbose: int) -> tuple[str, ...]:
-    """Return the line about retries, which make a run slow; ``-v`` has them in the line of requests."""
+    """Return the line about retries, which slow a run down; with ``-v`` the line of requests has them."""
     if verbose or not report.retries:
         return ()
     return (retries_text(report.retries, report.throttled, report.retry_codes),)
 
 
 def _forecast(report: SyncReport) -> tuple[str, ...]:
-    """Return the line about what a dry run would cost if it were none."""
+    """Return the line about the cost of the run that was forecast by a dry run."""
     if report.forecast is None:
         return ()
     sent = report.forecast

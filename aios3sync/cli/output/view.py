@@ -1,4 +1,4 @@
-"""The contract of views, which show what a command does while it works and at its end. Types only."""
+"""View: the protocol of views, which show a command while it works and at its end. Types only."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Conclude = Callable[[Any], Conclusion]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The output options of the command line, and what commands choose.
+    """The output options of the command line, and the choices of commands.
 
     Attributes:
-        log_json: standard error has JSON lines, also of each event.
-        actions: plain lines name each action as it is done.
-        kept: the word for what needs nothing.
-        work: what a command does that prints nothing before its end, as in "counting s3://bucket".
-        runs: there are several runs, each of which gets its own line when it has ended.
+        log_json: whether standard error gets JSON lines, including each event.
+        actions: whether plain lines name each action as it is done.
+        kept: the word for items without changes.
+        work: the work of a command that prints nothing before its end, as in "counting s3://bucket".
+        runs: whether there are several runs, each of which gets its own line at its end.
     """
 
     json: bool = False
@@ -40,7 +40,7 @@ class Output:
     runs: bool = False
 
     def without_progress(self) -> Output:
-        """Return the same options for a command that answers with lines: no live view."""
+        """Return the same options for a command that prints lines: no live view."""
         return replace(self, progress=False)
 
 
@@ -52,11 +52,11 @@ class View(Protocol):
         ...
 
     def tick(self) -> None:
-        """Called about ten times a second while the run lasts."""
+        """Called about ten times a second during the run."""
         ...
 
     def stopping(self, signal: int) -> None:
-        """Show at once that a signal asked the run to stop, and what a second one does."""
+        """Show at once that a signal has requested a stop, and what a second one does."""
         ...
 
     def close(self) -> None:
@@ -68,5 +68,5 @@ class View(Protocol):
         ...
 
     def fail(self, error: BaseException) -> None:
-        """Show the error that ended the run; on standard output too where machines read it."""
+        """Show the error that ended the run; on standard output too if machines read it."""
         ...

@@ -13,11 +13,11 @@ Invariants:
    request in flight; neither pages that wait far ahead nor a producer that holds a page while it acquires
    another can block it.
 2. A producer is unbounded only until it has an item. So memory exceeds the window by at most one item of each
-producer between the root and the reader.
+   producer between the root and the reader.
 3. Each acquired page is released exactly once: at once, or when the reader reaches the place where
-:meth:`OrderedProducer.release_here` was called.
+   :meth:`OrderedProducer.release_here` was called.
 4. A producer has its place in the order from its creation on: its items come after all earlier items of its
-parent, and before all later ones.
+   parent, and before all later ones.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ ones, and so does a key in its table ``gone``.
 Invariants:
 
 * A layer that is only read was closed by its writer: a file that a dead run left open is copied first
-(:func:`.layer_files.copy_file`), by SQLite, which rolls back an incomplete transaction.
+  (:func:`.layer_files.copy_file`), by SQLite, which rolls back an incomplete transaction.
 * All of the layers below belong to the pair of the file on top; nothing else names them there.
 """
 

@@ -9,14 +9,14 @@ Invariants
   :meth:`Connection.exchange` ends, and ``None`` otherwise. It ends once: by ``_finish``, by ``fail`` or
   cancelled with its task; later calls see ``done()`` and do not change it.
 * ``reusable`` never becomes true again. It stays true only if the whole request was sent, the whole response
-was read, both sides keep the connection alive, and no byte was received that belongs to no request. So the
-pool can never hand out a connection with the rest of another response in it.
+  was read, both sides keep the connection alive, and no byte was received that belongs to no request. So the
+  pool can never hand out a connection with the rest of another response in it.
 * However an exchange fails, cancellation included, the connection is aborted before the exception leaves.
 * Memory is bounded before it is used: a head by MAX_HEAD, a body by ``max_body``, and the framing of a body
-by its length; a body that is too long is not kept.
+  by its length; a body that is too long is not kept.
 * ``_left <= _written``: bytes that left this machine, and bytes that were handed to the transport. Only
-progress sets ``quiet`` to 0: an increase of ``_left``, a byte from the endpoint, or a transport that accepts
-bytes again.
+  progress sets ``quiet`` to 0: an increase of ``_left``, a byte from the endpoint, or a transport that
+  accepts bytes again.
 * While a body is sent that may not fit into one write, ``_spare`` is a duplicate descriptor of the socket:
   however the connection ends, what the endpoint sent before is read first, and a complete response wins. It
   is closed when the exchange ends.

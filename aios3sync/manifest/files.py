@@ -14,7 +14,7 @@ from aios3sync.core.filters import OwnFiles
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE, state_directory
-from aios3sync.manifest.lock import SHARDS, hold_lock, lock_path, whole_path
+from aios3sync.manifest.lock import SHARDS, UPLOADS, hold_lock, lock_path, whole_path
 from aios3sync.manifest.protocol import Binding, BlockingManifest, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
 
@@ -175,7 +175,9 @@ def open_manifest(
 
 @contextmanager
 def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | None]:
-    """Lock and open the manifest of a pair, if there is one in the default format. Blocks.
+    """Lock and open the manifest of a pair, if there is one in the default format with no more to do. Blocks.
+
+    A run is needed where uploads are unfinished: it continues or aborts them.
 
     Raises:
         LockedError: another run of the pair is at work.
@@ -186,6 +188,7 @@ def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | N
         path.endswith(".json")
         or not (os.path.isfile(path) and is_sqlite(path))
         or os.path.isdir(path + SHARDS)
+        or os.path.exists(path + UPLOADS)
     ):
         yield None
         return

@@ -13,6 +13,7 @@ from aios3sync.errors import LockedError, ManifestError
 
 __all__ = (
     "SHARDS",
+    "UPLOADS",
     "has_ended",
     "has_record_locks",
     "hold_lock",
@@ -21,6 +22,8 @@ __all__ = (
     "whole_path",
 )
 
+UPLOADS: Final = ".uploads"
+"""Ending of the journal of unfinished uploads, see :mod:`aios3sync.manifest.unfinished`."""
 SHARDS: Final = ".shards"
 """Suffix of the directory of a manifest in several files; see :mod:`.root`."""
 

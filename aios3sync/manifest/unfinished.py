@@ -20,11 +20,9 @@ import anyio
 from anyio import to_thread
 
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.manifest.lock import SHARDS, whole_path
+from aios3sync.manifest.lock import SHARDS, UPLOADS, whole_path
 
 __all__ = ("UnfinishedUpload", "UnfinishedUploads", "count_unfinished", "join_journals", "uploads_path")
-
-_JOURNAL: Final = ".uploads"
 
 _MOST: Final = 64 * 1024 * 1024
 """Most bytes of a journal that is read; a longer file is no journal of ours."""
@@ -131,7 +129,7 @@ class UnfinishedUploads:
 
 def uploads_path(manifest_path: str) -> str:
     """Return the path of the journal of a manifest, or of one of its files."""
-    return f"{manifest_path}{_JOURNAL}"
+    return f"{manifest_path}{UPLOADS}"
 
 
 def count_unfinished(manifest_path: str) -> int:
@@ -164,7 +162,7 @@ def join_journals(manifest_path: str, *, forget: bool = False) -> int:
 
 
 def _replace(path: str, uploads: Mapping[tuple[str, str], UnfinishedUpload]) -> None:
-    temporary = f"{path.removesuffix(_JOURNAL)}.tmp-{os.getpid()}"
+    temporary = f"{path.removesuffix(UPLOADS)}.tmp-{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:
         file.writelines(_line({"target": name[0], **upload._asdict()}) for name, upload in uploads.items())
@@ -175,7 +173,7 @@ def _journals(manifest_path: str) -> list[str]:
     """Return the journal of a manifest, and those of its shards; they may be absent."""
     directory = manifest_path + SHARDS
     try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(_JOURNAL))
+        names = sorted(name for name in os.listdir(directory) if name.endswith(UPLOADS))
     except OSError:
         names = []
     return [uploads_path(manifest_path), *(os.path.join(directory, name) for name in names)]

@@ -14,8 +14,10 @@ from aios3sync.concurrency import in_thread
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import Location
 from aios3sync.manifest.lock import hold_lock, lock_path
+from aios3sync.manifest.unfinished import UnfinishedUpload, UnfinishedUploads
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
+from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.request import SyncRequest, manifest_path
 from aios3sync.sync.small_run import run_small
 from tests.sync.conftest import Bench, same_size_change
@@ -243,3 +245,17 @@ async def test_a_manifest_in_the_other_format_is_left_to_a_run(bench: Bench, tmp
     misnamed = tmp_path / "manifest.json"
     misnamed.write_bytes(path.read_bytes())
     assert await unchanged(request_of(bench, manifest=str(misnamed))) is None
+
+
+async def test_unfinished_uploads_are_left_to_a_run_to_end(bench: Bench) -> None:
+    """A run aborts what a killed one has begun and nothing needs, and the next one is small again."""
+    bench.tree(FILES)
+    await bench.sync()
+    path = await in_thread(manifest_path, request_of(bench))
+    upload_id = await bench.memory.create_multipart("p/gone", PutOptions())
+    journal = UnfinishedUploads(path, f"{bench.endpoint} bucket")
+    await journal.began(UnfinishedUpload("p/gone", upload_id, "of a file that is gone"))
+    assert await unchanged(request_of(bench)) is None
+    await bench.sync()
+    assert not (await bench.memory.list_multiparts("p/"))
+    assert await unchanged(request_of(bench)) is not None

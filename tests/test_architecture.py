@@ -229,6 +229,9 @@ def _imported(node: ast.AST, names: frozenset[str]) -> Iterator[str]:
         for alias in node.names:
             below = f"{node.module}.{alias.name}"
             yield below if below.removeprefix(f"{PACKAGE}.") in names else node.module
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        if isinstance(named := node.args[0], ast.Constant):
+            yield str(named.value)
 
 
 def is_within(name: str, places: set[str]) -> bool:
@@ -577,7 +580,7 @@ def test_importing_the_package_is_quick() -> None:
 
 
 def test_the_walk_sees_every_import() -> None:
-    """Imports in functions, under TYPE_CHECKING, and of modules by ``from package import module`` count."""
+    """Those in functions, under TYPE_CHECKING, of ``from package import module``, and by name count as well."""
     source = """
 import os.path, click
 from aios3sync.store import boto
@@ -587,6 +590,8 @@ if TYPE_CHECKING:
 def later():
     import aioboto3
     from aios3sync import connect
+    import_module("aios3sync.cli.main").run()
+    importlib.import_module(name)
 """
     found = set(imports(ast.parse(source), frozenset({"", "events", "store", "store.boto"})))
     assert found == {
@@ -596,6 +601,7 @@ def later():
         Import("events", ours=True, at_once=False),
         Import("aioboto3", ours=False, at_once=False),
         Import("", ours=True, at_once=False),
+        Import("cli.main", ours=True, at_once=False),
     }
 
 

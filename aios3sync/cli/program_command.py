@@ -29,7 +29,7 @@ from aios3sync.options import VARIABLES
 if TYPE_CHECKING:
     from aios3sync.cli.settings import Setting
 
-__all__ = ("ORDER", "SETTINGS", "ProgramCommand", "ProgramGroup")
+__all__ = ("ORDER", "SETTINGS", "ProgramCommand", "ProgramGroup", "sync_of")
 
 ORDER: Final = "aios3sync.order"
 """Key of ``ctx.meta``: the names of the options that may be repeated, in the order of their values."""
@@ -37,6 +37,16 @@ SETTINGS: Final = "aios3sync.settings"
 """Key of ``ctx.meta``: the used settings of the file, by the names of their parameters."""
 _PAIR: Final = ["source", "target"]
 _PLACES: Final = frozenset({"source", "target", "url", "urls", "profile"})
+
+
+def sync_of(context: click.Context) -> click.Command:
+    """Return the command ``sync`` of the program; without a program, the command itself."""
+    root = context.find_root()
+    if isinstance(root.command, click.Group):
+        found = root.command.get_command(root, "sync")
+        assert found is not None  # noqa: S101 - the program has it
+        return found
+    return root.command
 
 
 class ProgramCommand(click.Command):
@@ -122,7 +132,7 @@ class ProgramCommand(click.Command):
                 f"./{PROFILE_MARK}{profile}"
             )
         layers = file.layers(profile) if file is not None else []
-        settings, order = self._settings(layers, {param.name for param in given})
+        settings, order = self._settings(ctx, layers, {param.name for param in given})
         if profile is not None:
             args = self._expanded(ctx, args, profile, layers[-1])
         return args, given, settings, order
@@ -174,7 +184,7 @@ class ProgramCommand(click.Command):
         return next(at for at, each in enumerate(args) if each == word and is_first(at))
 
     def _settings(
-        self, layers: Sequence[SettingsLayer], given: set[str | None]
+        self, ctx: click.Context, layers: Sequence[SettingsLayer], given: set[str | None]
     ) -> tuple[Mapping[str, Setting], Sequence[str]]:
         """Return the settings for this command that nothing of higher precedence replaces."""
         variables = any(name.startswith(VARIABLES) for name in os.environ)
@@ -182,7 +192,7 @@ class ProgramCommand(click.Command):
             return {}, []
         from aios3sync.cli.settings import known_options, merged, replaced_by, variable_of
 
-        known = known_options()
+        known = known_options(sync_of(ctx))
         own = {
             param.name: param
             for param in self.params

@@ -14,9 +14,13 @@ _NUMBERS = {"integer": "integer", "float": "number"}
 _WITH_UNIT = frozenset({"size", "seconds"})
 
 
-def config_schema() -> dict[str, Any]:
-    """Return the schema of ``aios3sync.toml``, and of ``[tool.aios3sync]`` in ``pyproject.toml``."""
-    keys = option_keys(known_options().values())
+def config_schema(sync: click.Command) -> dict[str, Any]:
+    """Return the schema of ``aios3sync.toml``, and of ``[tool.aios3sync]`` in ``pyproject.toml``.
+
+    Args:
+        sync: the command whose options they have.
+    """
+    keys = option_keys(known_options(sync).values())
     settings = {key: _schema(option) for key, (option, _) in sorted(keys.items())}
     places = {
         "source": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, Final
 
 import click
@@ -55,9 +54,11 @@ class Setting(NamedTuple):
     origins: tuple[str, ...]
 
 
-def known_options() -> dict[str, click.Option]:
-    """Return the options that a configuration file may set, by their parameters: those of ``sync``."""
-    command = import_module("aios3sync.cli.commands.sync").sync_command  # it imports this module
+def known_options(command: click.Command) -> dict[str, click.Option]:
+    """Return the options of a command that a configuration file may set, by their parameters.
+
+    A file has the options of ``sync``, see :func:`~aios3sync.cli.program_command.sync_of`.
+    """
     options = (param for param in command.params if isinstance(param, click.Option))
     return {param.name: param for param in options if param.name and param.name not in _OWN}
 

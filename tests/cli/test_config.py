@@ -187,12 +187,12 @@ def test_paths_begin_at_the_file(here: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert connection.ca_bundle == "/home/somebody/ca.pem"
 
 
-@pytest.mark.parametrize("name", sorted(known_options()))
+@pytest.mark.parametrize("name", sorted(known_options(sync_command)))
 def test_every_option_has_a_key_and_a_variable(
     name: str, here: Path, monkeypatch: pytest.MonkeyPatch, ran: Callable[..., Ended]
 ) -> None:
     """Whatever is an option of sync can be set in a file and in the environment, without further code."""
-    option = known_options()[name]
+    option = known_options(sync_command)[name]
     key = max(option.opts, key=len)[2:]
     value = _value_of(option)
     shown = settings(ran, "--all").keys()
@@ -374,13 +374,13 @@ def test_lines_for_people(here: Path, ran: Callable[..., Ended]) -> None:
 def test_the_shipped_schema_is_that_of_the_options(ran: Callable[..., Ended]) -> None:
     shipped = SCHEMA.read_text("utf-8")
     wanted = "write it again: aios3sync config schema > aios3sync/cli/aios3sync.schema.json"
-    assert orjson.loads(shipped) == config_schema(), wanted
+    assert orjson.loads(shipped) == config_schema(sync_command), wanted
     assert ran("config", "schema").out == shipped, wanted
 
 
 def test_the_schema_has_every_key() -> None:
-    keys = option_keys(known_options().values()).keys()
-    schema = config_schema()
+    keys = option_keys(known_options(sync_command).values()).keys()
+    schema = config_schema(sync_command)
     assert schema["properties"].keys() == {*keys, "profiles"}
     profile = schema["properties"]["profiles"]["additionalProperties"]
     assert profile["properties"].keys() == {*keys, "source", "target"}

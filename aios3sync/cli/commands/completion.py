@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Final
 
 import click
@@ -30,7 +29,7 @@ def completion_command(shell: str) -> int:
     """Print the script with which SHELL completes commands, options, profiles and paths."""
     from click.shell_completion import get_completion_class
 
-    program = import_module("aios3sync.cli.program").program  # it loads this module
+    program = click.get_current_context().find_root().command
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click knows these three
     made = kind(program, {}, "aios3sync", "_AIOS3SYNC_COMPLETE")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Any, Final
 
 import click
@@ -16,7 +15,7 @@ from aios3sync._namedtuple import NamedTuple
 from aios3sync.cli.config_file import PROFILE_MARK, find_config_file
 from aios3sync.cli.options import option_name
 from aios3sync.cli.output.lines import json_bytes, standard_lines
-from aios3sync.cli.program_command import SETTINGS, ProgramCommand, ProgramGroup
+from aios3sync.cli.program_command import SETTINGS, ProgramGroup, sync_of
 from aios3sync.cli.settings import known_options
 from aios3sync.cli.values import FILE
 from aios3sync.core.text import printable
@@ -64,7 +63,7 @@ def _show(
         raise UsageError(f"{profile!r} is no profile; write {PROFILE_MARK}{profile}")
     places = [profile] if profile else [".", "s3://bucket"]
     files = ["--no-config"] if no_config else ["--config-file", config_file] if config_file else []
-    context = _sync_command().make_context("sync", [*places, *files])
+    context = sync_of(click.get_current_context()).make_context("sync", [*places, *files])
     path = None if no_config else config_file or find_config_file(os.environ)
     lines = standard_lines()[0]
     found = [one for one in _effective(context) if every or one.origin != _BUILT_IN]
@@ -89,20 +88,15 @@ def _schema() -> int:
     """Print the JSON Schema of the configuration file, for editors that complete and check it."""
     from aios3sync.cli.schema import config_schema
 
-    standard_lines()[0].raw(json_bytes(config_schema(), indent=True))
+    standard_lines()[0].raw(json_bytes(config_schema(sync_of(click.get_current_context())), indent=True))
     return 0
-
-
-def _sync_command() -> ProgramCommand:
-    command: ProgramCommand = import_module("aios3sync.cli.commands.sync").sync_command
-    return command
 
 
 def _effective(context: click.Context) -> Iterator[_Effective]:
     """Yield all options of a sync; those of the environment and of the file with their origins."""
     settings: Mapping[str, Any] = context.meta[SETTINGS]
     built_in = {**defaults_of(ConnectOptions), **defaults_of(SyncOptions)}
-    for name, option in known_options().items():
+    for name, option in known_options(sync_of(context)).items():
         shown = max(option.opts, key=len)[2:]
         value = context.params.get(name)
         if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:

@@ -1,6 +1,6 @@
-"""Find the few small files that a sync has to send or to look at; see ``small_run.py``, which begins it.
+"""Find the few small files that a sync has to send or to read; called by ``small_run.py``.
 
-The decisions are those of a run. The first one that needs more than a small file ends the comparison.
+The decisions are those of a run. The first decision that needs more than a small file ends the comparison.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LARGEST: Final = 64 * 1024
 
 
 class FewChanges(NamedTuple):
-    """What was decided about some keys.
+    """The decisions about some keys.
 
     Attributes:
-        kept: how many of them stay as they are.
-        actions: about the others.
+        kept: number of keys that stay as they are.
+        actions: for the other keys.
     """
 
     kept: int
@@ -50,7 +50,7 @@ def find_changes(
     Args:
         entries: of the source.
         rows: of the manifest.
-        objects: of the target, ``None`` where it is not known.
+        objects: of the target; ``None`` where they are not known.
         policy: what decisions depend on.
         visible: the filters, for rows and objects; ``None`` if all are visible.
 

@@ -1,4 +1,4 @@
-"""Read the short listing of a small run, page after page; see ``small_run.py``, which begins it."""
+"""Read the short listing of a small run, page by page; called by ``small_run.py``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Pages(Protocol):
         ...
 
     def answer(self) -> ListPage:
-        """Wait for the page that was asked for."""
+        """Wait for the page that was requested."""
         ...
 
     def close(self) -> None:

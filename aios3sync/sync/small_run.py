@@ -1,10 +1,9 @@
-"""Run a sync that finds little or nothing to do, which most do, in a third of the time of a whole run.
+"""Run a sync that has little or nothing to do, as most have, in a third of the time of a whole run.
 
-It needs neither an event loop nor a client, so nothing of them is loaded. Where a listing is due, a short one
-is read by a caller's function, and a few small files that changed are sent by another one. Whatever is out of
-the ordinary (other differences, a place that cannot be read, a manifest that needs attention, another run at
-work, a request that fails) is left to :func:`~aios3sync.sync.setup.run_sync`, which begins anew and says what
-there is to say.
+Neither an event loop nor a client is needed or loaded. Where a listing is due, a function of the caller reads
+it if it is short, and another one sends a few small files that changed. Anything unusual (other differences,
+a place that cannot be read, a manifest that needs attention, another run at work, a request that fails) is
+left to :func:`~aios3sync.sync.setup.run_sync`, which begins anew and reports it.
 """
 
 from __future__ import annotations
@@ -57,16 +56,16 @@ _SENDING: Final = frozenset((*_HEADERS, *_SELECTION, *_COMPARISON))
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What was seen of a pair, and done about it.
+    """The counts of a pair, and the actions for it.
 
     Attributes:
         files: in the source.
-        kept: keys of either side that stay as they are, as far as no file has to be read for that.
+        kept: keys of either side that stay as they are, without those whose file has to be read first.
         pages: requests that the listing took; 0 where there was none.
         listed_at: when it began.
         order: of the listing, for the manifest.
-        actions: what has to be done about other keys.
-        applied: what was done.
+        actions: for the other keys.
+        applied: the actions that were carried out.
     """
 
     files: int
@@ -79,7 +78,7 @@ class _Found:
 
     @property
     def has_news(self) -> bool:
-        """Whether the state of the manifest is another one now."""
+        """Whether the state of the manifest has changed."""
         return bool(self.pages) or (self.applied is not None and self.applied.recorded)
 
 
@@ -94,8 +93,8 @@ def run_small(
     Args:
         request: the sync.
         open_pages: opens a listing of the target; ``None`` where a listing is left to a run.
-        open_puts: opens what stores small objects, ``None`` where that is left to a run.
-        on_upload: called with the row of each file that was sent and why, when all of them are recorded.
+        open_puts: opens a store for small objects; ``None`` where that is left to a run.
+        on_upload: called with the row of each sent file and the reason, when all of them are recorded.
     """
     began = time.monotonic()
     options = request.options
@@ -123,7 +122,7 @@ def run_small(
 
 
 def _sends_plainly(options: SyncOptions) -> bool:
-    """Whether files are sent as they are without any option."""
+    """Whether no option changes how files are sent."""
     return all(
         name in _SENDING or getattr(options, name) == default
         for name, default in defaults_of(SyncOptions).items()
@@ -254,7 +253,7 @@ def _compare_listed(
 
 
 def _state_after(state: ManifestState, scope: str, found: _Found) -> ManifestState:
-    """Return the state that a run saves which has found and done the same."""
+    """Return the state that a whole run would save."""
     if found.pages:
         state = state.listed(scope, found.listed_at)
     return replace(state, last_sync=time.time(), run=state.run + 1, order=state.order or found.order)

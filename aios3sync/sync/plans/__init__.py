@@ -1,1 +1,1 @@
-"""Plans: what a run would do, kept in a file, looked at by a person, and carried out as it was decided."""
+"""Plans: the actions of a run, saved to a file, reviewed by a person, and carried out exactly as planned."""

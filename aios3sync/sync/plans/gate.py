@@ -1,7 +1,7 @@
-"""The gates of plans, between what a run decides and what it carries out: one writes down, one checks.
+"""The gates of plans, between the decisions and the actions of a run: one writes a plan, one checks it.
 
-A run without a plan has none. :class:`PlanWriter` writes the actions of a dry run into a plan;
-:class:`PlanCheck` lets only those through that a plan names, as the plan names them.
+A run without a plan has no gate. :class:`PlanWriter` writes the actions of a dry run into a plan;
+:class:`PlanCheck` admits only actions that a plan names, exactly as it names them.
 """
 
 from __future__ import annotations
@@ -59,20 +59,20 @@ class PlanWriter:
         self.refused = 0
 
     async def admit(self, run: Run, actions: list[Any]) -> list[Any]:  # noqa: ARG002 - see ActionGate
-        """Write the actions down; all of them go on, to be counted."""
+        """Write the actions to the plan, and return all of them, to be counted."""
         await to_thread.run_sync(self._plan.add, list(map(planned_action, actions)))
         return actions
 
     def stays(self, page: Sequence[DeferredAction]) -> set[str]:  # noqa: ARG002 - see ActionGate
-        """Return no key: what is withheld is known later."""
+        """Return no key: withheld deletes are known later."""
         return set()
 
     async def preview(self, page: Sequence[DeferredAction]) -> None:
-        """Write the deletes down."""
+        """Write the deletes to the plan."""
         await to_thread.run_sync(self._plan.add, list(map(_planned_delete, page)))
 
     async def restart(self) -> None:
-        """Drop what was written: all of it is decided again."""
+        """Drop all written actions: they are decided again."""
         await to_thread.run_sync(self._plan.clear)
 
     async def end(self, run: Run, *, deletes: bool) -> None:
@@ -80,14 +80,14 @@ class PlanWriter:
 
 
 class PlanCheck:
-    """Lets through what a plan names, as it names it; all else is left alone.
+    """Admits the actions that a plan names, exactly as it names them; others are not carried out.
 
-    What a plan names and the present state does not ask for any more in the same way is refused and
-    reported, but for what is there already, such as the rest of a plan that was applied in part.
+    A planned action that would be decided differently now is refused and reported, unless its effect exists
+    already, as after a plan was applied in part.
 
     Args:
         plan: the plan.
-        due: takes the actions that would be carried out, of a dry run.
+        due: for a dry run, takes the actions that would be carried out.
 
     Attributes:
         refused: actions of the plan that were refused so far.
@@ -108,7 +108,7 @@ class PlanCheck:
 
         Raises:
             UsageError: the plan names a key twice.
-            TemporarySpaceError: there is no room for its index.
+            TemporarySpaceError: there is no space for its index.
         """
         await self._lines.transact(self._read)
 
@@ -127,7 +127,7 @@ class PlanCheck:
                 raise UsageError(f"the plan names {row[0]!r} twice; make it again") from None
 
     async def admit(self, run: Run, actions: list[Any]) -> list[Any]:
-        """Return the actions that the plan names; those that it does not name are left alone."""
+        """Return the actions that the plan names; others are not carried out."""
         found = await to_thread.run_sync(self._find, [action.source.key for action in actions])
         admitted: list[Any] = []
         left: list[Any] = []
@@ -157,7 +157,7 @@ class PlanCheck:
         return found
 
     def _judge(self, found: tuple[int, PlannedAction] | None, now: PlannedAction) -> str | None:
-        """Return why an action is refused, empty where it is not, ``None`` where it is not planned."""
+        """Return why an action is refused; empty if it is not refused, ``None`` if it is not planned."""
         if found is None:
             return None
         number, planned = found
@@ -170,7 +170,7 @@ class PlanCheck:
         run.recorder.add(NotDone(key, "conflicts", "plan", text, uncertain=True))
 
     def stays(self, page: Sequence[DeferredAction]) -> set[str]:
-        """Return the keys whose deletes the plan does not name, or names otherwise. Blocks."""
+        """Return the keys whose deletes the plan does not name, or names differently. Blocks."""
         found = self._find([action.key for action in page])
         stays = set()
         for action in page:
@@ -185,17 +185,17 @@ class PlanCheck:
         return stays
 
     async def preview(self, page: Sequence[DeferredAction]) -> None:
-        """Write down the deletes that are due."""
+        """Collect the deletes that are due."""
         if self._due is not None:
             await to_thread.run_sync(self._due.add, list(map(_planned_delete, page)))
 
     async def restart(self) -> None:
-        """Keep the states: what was done is not decided again. What would be done is."""
+        """Keep the states of what was done; in a dry run drop the actions, as they are decided again."""
         if self._due is not None:
             await to_thread.run_sync(self._due.clear)
 
     async def end(self, run: Run, *, deletes: bool) -> None:
-        """Refuse what the present state did not ask for at all, unless it is there already."""
+        """Refuse planned actions that were not decided at all, unless their effect exists already."""
         if deletes:
             for key, text in self._refused_deletes:
                 run.builder.plan()
@@ -215,7 +215,7 @@ class PlanCheck:
             run.builder.warn(f"{left} that the plan does not name {verb} left alone")
 
     async def _why_unseen(self, run: Run, planned: PlannedAction) -> str:
-        """Return why an action is refused that is not due any more; empty where it is done already."""
+        """Return why an action is refused that is no longer due; empty if it is done already."""
         entry = await run.source.entry(planned.key)
         if planned.action == "delete":
             return "" if isinstance(entry, str) else "the source has it again"

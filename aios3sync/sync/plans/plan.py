@@ -1,8 +1,8 @@
-"""Plan: the actions of a dry run in order, with what they depend on; saved and read as JSON lines.
+"""Plan: the actions of a dry run in order, with the facts they depend on; saved and read as JSON lines.
 
-The first line says what the plan is of, the last one how many actions it has, so that a plan that was cut off
-is found out; each line between is one action. A plan is no program: to apply it, both sides are compared
-again, and only what is decided then exactly as it was planned is done.
+The first line describes the sync, the last one has the number of actions, so that a truncated plan is
+detected; each line between is one action. A plan is not executed blindly: to apply it, both sides are
+compared again, and only actions that are decided exactly as planned are carried out.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ class Plan:
     """What a sync would do, see :meth:`aios3sync.Session.plan`.
 
     Iterating yields each :class:`~aios3sync.sync.plans.planned.PlannedAction` in the order of the decisions.
-    Its lines are in a temporary file where they are many; it vanishes with the object. The methods block.
+    If it is large its lines are in a temporary file, which is deleted with the object. The methods block.
 
     Attributes:
-        source, target: the sides, as :meth:`aios3sync.Session.sync` takes them; a directory is absolute.
+        source, target: the sides, as :meth:`aios3sync.Session.sync` accepts them; a directory is absolute.
         direction: ``up``, ``down`` or ``copy``.
         endpoint: the endpoint of the bucket, or ``aws``.
         made_at: seconds since the epoch.
         options: of the sync; keys of SSE-C are not kept.
-        secrets: the options that are needed to apply it and were not kept.
+        secrets: the options that are needed to apply it but are not kept.
         checked, knowledge_age_s, refused: as in the report of the dry run.
         report: of the dry run; only where the plan was made, not where it was read from a file.
-        due: the part of it that would be carried out now; known once it was applied with ``dry_run``.
+        due: the part that would be carried out now; known after it was applied with ``dry_run``.
         counts: how many actions of each kind.
         sizes: their bytes.
     """
@@ -95,7 +95,7 @@ class Plan:
         )
 
     def without_actions(self) -> Plan:
-        """Return a plan of the same sides with the same options, and no action."""
+        """Return a plan of the same sides with the same options, without actions."""
         return Plan.begin(self.source, self.target, self.direction, self.endpoint, self.options)
 
     def __len__(self) -> int:
@@ -134,13 +134,13 @@ class Plan:
         self.sizes.clear()
 
     def conclude(self, report: SyncReport) -> None:
-        """Keep what the dry run found out besides its actions."""
+        """Store the results of the dry run other than its actions."""
         self.report = report
         self.checked, self.knowledge_age_s = report.checked, report.knowledge_age_s
         self.refused = report.refused
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan to a file, which is whole or is not there.
+        """Write the plan to a file atomically.
 
         Raises:
             UsageError: the file cannot be written.
@@ -189,7 +189,7 @@ class Plan:
         """Read a plan from a file.
 
         Raises:
-            UsageError: there is none, it is of another version, damaged, or cut off.
+            UsageError: there is none, or it is of another version, damaged or truncated.
         """
         shown = escape_undecodable(os.fspath(path))
         try:
@@ -237,7 +237,7 @@ def _seconds(when: time.struct_time) -> int:
 
 
 def _kept(options: SyncOptions) -> dict[str, Any]:
-    """Return the options that are not their defaults, but for secrets, as JSON can hold them."""
+    """Return the options that are not their defaults, except secrets, as values for JSON."""
     usual = SyncOptions()
     kept: dict[str, Any] = {}
     for name in defaults_of(SyncOptions):
@@ -258,9 +258,9 @@ def _document(line: bytes) -> dict[str, Any]:
 
 
 def _line(planned: PlannedAction) -> bytes:
-    """Return the line of an action, in ASCII: other characters may end a line, for some readers.
+    """Return the line of an action, in ASCII, as for some readers other characters may end a line.
 
-    orjson takes a tenth of the time of json, which escapes them and knows any number.
+    orjson takes a tenth of the time of json, which escapes them and supports any number.
     """
     document = dict(zip(planned._fields, planned, strict=True))
     try:

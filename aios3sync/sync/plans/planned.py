@@ -1,4 +1,4 @@
-"""PlannedAction: one action of a plan, with the facts that it was decided by. Pure."""
+"""PlannedAction: one action of a plan, with the facts of its decision. Pure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from aios3sync.core.etag import same_etag
 __all__ = ("ACTIONS", "Facts", "PlannedAction", "difference", "planned_action", "planned_delete")
 
 ACTIONS: Final = ("delete", "upload", "download", "copy", "update")
-"""The actions of a plan, in the order in which a person looks at them."""
+"""The actions of a plan, in the order of their display."""
 
 Facts = Mapping[str, Any]
-"""What is known of one side: size, mtime_ns, ctime_ns and inode of a file, or the ETag of an object."""
+"""The facts about one side: size, mtime_ns, ctime_ns and inode of a file, or the ETag of an object."""
 _new: Final = tuple.__new__
 _STAT: Final = ("size", "mtime", "ctime", "inode")
 
 
 class PlannedAction(NamedTuple):
-    """One thing that a run would do.
+    """One action that a run would carry out.
 
     Attributes:
         action: one of :data:`ACTIONS`.
         key: relative to the prefix.
         size: bytes that are sent, fetched, copied or deleted.
-        reason: why, for people.
-        source: the file or object that it takes; ``None`` for a delete.
+        reason: why, as text.
+        source: the file or object that it transfers; ``None`` for a delete.
         target: the object or file that it replaces or deletes; ``None`` where there is none, as far as the
             plan knows.
     """
@@ -77,13 +77,13 @@ def _object(etag: str) -> Facts | None:
 
 
 def difference(planned: PlannedAction, now: PlannedAction, stat_fields: tuple[str, ...]) -> str:
-    """Return how what would be done now differs from what was planned; empty where it does not.
+    """Return how the action of now differs from the planned one; empty if it does not.
 
-    An upload may take the place of an update of headers: it stores the same file with the same headers.
+    An upload may replace a planned update of headers: it stores the same file with the same headers.
 
     Args:
         planned: the action of the plan.
-        now: what the present state of both sides asks for.
+        now: the action for the current state of both sides.
         stat_fields: which of size, mtime, ctime and inode make "the same file".
     """
     if planned.action != now.action and (planned.action, now.action) != ("update", "upload"):

@@ -1,4 +1,4 @@
-"""Makes a plan, by a dry run that writes its actions down; and applies one, by a run that asks it."""
+"""Makes a plan by a dry run that records its actions; applies a plan by a run that carries out only these."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Runner = Callable[[SyncRequest, Resources], Awaitable[SyncReport]]
 
 
 async def make_plan(run: Runner, request: SyncRequest, resources: Resources) -> tuple[Plan, SyncReport]:
-    """Run a sync dry and return its plan, and the report of what it would do.
+    """Run a sync dry and return its plan and report.
 
     Raises:
-        UsageError: a plan cannot hold the request.
+        UsageError: a plan cannot store the request.
         AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
     """
     plan = _begin(request)
@@ -43,12 +43,12 @@ def _begin(request: SyncRequest) -> Plan:
 
 
 def options_to_apply(plan: Plan, secrets: Mapping[str, bytes], *, dry_run: bool = False) -> SyncOptions:
-    """Return the options to apply a plan with: those of the plan, with a listing in any case.
+    """Return the options for applying a plan: those of the plan, always with a listing.
 
     Args:
         plan: the plan.
         secrets: the keys that the plan does not keep, by the names of their options.
-        dry_run: look at what would be done, and what be refused, and do nothing.
+        dry_run: only find out which actions would be carried out, and which refused.
 
     Raises:
         UsageError: a key is missing, or is not one of the plan.
@@ -64,11 +64,11 @@ def options_to_apply(plan: Plan, secrets: Mapping[str, bytes], *, dry_run: bool 
 
 
 async def apply_plan(run: Runner, plan: Plan, request: SyncRequest, resources: Resources) -> SyncReport:
-    """Run the sync of a plan, and do what it names and nothing else.
+    """Run the sync of a plan, and carry out only the actions that it names.
 
     Args:
         run: runs a request with its resources.
-        plan: what to do.
+        plan: the actions.
         request: of the same sides, with :func:`options_to_apply`.
         resources: of the session.
 

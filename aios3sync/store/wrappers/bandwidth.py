@@ -1,4 +1,4 @@
-"""A ceiling for the bytes of bodies in a second, over all that go out and all ranges that come in."""
+"""BandwidthStore: limits the bytes per second of all bodies that are sent and all ranges that are read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class BandwidthLimit:
-    """A line of ``rate`` bytes a second: each body books the next free stretch of it and waits its turn.
+    """A line of ``rate`` bytes a second: each body books the next free interval and waits for it.
 
-    An idle line saves nothing up, so that a pause is never followed by a burst.
+    Idle time is not saved up, so that a pause is never followed by a burst.
 
     Args:
         rate: bytes a second.
@@ -27,7 +27,7 @@ class BandwidthLimit:
         sleep: waits for some seconds.
 
     Attributes:
-        rate: may be changed; what is booked already keeps its turn.
+        rate: may be changed; booked intervals stay.
         booked: bytes so far.
     """
 
@@ -73,7 +73,7 @@ class BandwidthStore(ForwardingStore):
         if_none_match: str = "",
         version_id: str = "",
     ) -> GetResult:
-        """Wait for the line, which counts a range as if all of it came, then read."""
+        """Wait for the line, which counts the whole range, then read."""
         if length:
             await self.bandwidth.book(length)
         return await self.inner.get(

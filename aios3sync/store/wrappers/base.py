@@ -1,7 +1,7 @@
-"""ForwardingStore: the base of every wrapper; it adds nothing and takes nothing away.
+"""ForwardingStore: the base class of every wrapper; passes every request on unchanged.
 
-A wrapper overrides :meth:`ForwardingStore.call`, through which every request goes, and a verb only where
-that verb needs something of its own.
+A wrapper overrides :meth:`ForwardingStore.call`, through which every request goes, and single operations only
+where they need special treatment.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 
 class StoreCall(NamedTuple, Generic[T]):
-    """One request on its way through the wrappers.
+    """One request that passes through the wrappers.
 
     Attributes:
         operation: the S3 operation name, e.g. ``"PutObject"``.
         key: the object key, the prefix of a listing, or ``None``.
         size: bytes of the body in either direction, 0 for requests without one.
-        send: carries it out; may be called again to send it again.
+        send: sends it; may be called again.
     """
 
     operation: str
@@ -53,7 +53,7 @@ class StoreCall(NamedTuple, Generic[T]):
 
 
 class ForwardingStore:
-    """All verbs of :class:`~aios3sync.store.protocol.ObjectStore`, handed on to ``inner``."""
+    """All operations of :class:`~aios3sync.store.protocol.ObjectStore`, passed on to ``inner``."""
 
     def __init__(self, inner: ObjectStore) -> None:
         self.inner = inner
@@ -232,7 +232,7 @@ class ForwardingStore:
         return await self.call(StoreCall("ListObjectVersions", prefix, 0, send))
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
-        """See :meth:`ObjectStore.presign`; it is no request, so it passes every wrapper by."""
+        """See :meth:`ObjectStore.presign`; it is no request, so no wrapper handles it."""
         return await self.inner.presign(key, expires=expires, method=method)
 
     async def presign_many(

@@ -1,9 +1,9 @@
-"""CubicRate: how many requests a second may start once the endpoint asked to slow down. Pure: no clock.
+"""CubicRate: how many requests a second may start once the endpoint has demanded fewer. Pure: no clock.
 
-An endpoint that refuses what is over its limit shows that limit by what it accepts meanwhile. So a cut sets
+An endpoint that refuses requests above its limit shows the limit by what it accepts meanwhile. So a cut sets
 the rate a little below the successes of the last second or so, and from there the rate follows a cubic curve
-(the idea of RFC 9438, here for a rate instead of a window): quickly back up, long near the rate that was the
-limit last time, then ever faster beyond, in case the limit has gone.
+(the idea of RFC 9438, here for a rate instead of a window): quickly back up, then slowly near the rate of the
+last cut, then faster and faster beyond, in case the limit no longer exists.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Final
 __all__ = ("LATE", "CubicRate")
 
 CUT: Final = 0.9
-"""A cut leaves this share of what the endpoint was seen to accept."""
+"""A cut leaves this share of the rate that the endpoint has accepted."""
 LATE: Final = 0.02
-"""Seconds that a timer may come too late: the starts of so long a time pass at one moment."""
+"""Seconds that a timer may be late: the starts of this time are admitted at once."""
 
 _RETURN: Final = 3.0  # seconds until the rate is back where it was cut
 _COOLDOWN: Final = 1.0  # seconds after a cut without another: limits are often counted by the second
@@ -30,13 +30,13 @@ _SLICE: Final = 0.004  # starts are let go in slices: a timer for each would cos
 
 
 class CubicRate:
-    """A rate of starts, without any limit until the first cut and again after a long time without one.
+    """A rate of starts; unlimited until the first cut, and again after a long time without one.
 
     All times are seconds of one clock that never goes back; ``successes`` counts requests since the start.
 
     Attributes:
-        rate: requests a second, infinite while there is nothing to keep to.
-        ceiling: what others allow besides; the rate itself goes on above it, as what was not refused.
+        rate: requests a second; infinite while there is no limit.
+        ceiling: an additional limit, set by the caller; the rate itself continues to grow above it.
     """
 
     def __init__(self) -> None:
@@ -51,14 +51,14 @@ class CubicRate:
         self._ticks: deque[tuple[float, int]] = deque(maxlen=4)
 
     def note(self, now: float, successes: int) -> None:
-        """Remember how many requests had succeeded by ``now``; to be called a few times a second."""
+        """Note how many requests have succeeded by ``now``; call it a few times a second."""
         if self._ticks and now - self._ticks[-1][0] > _GAP:
             self._ticks.clear()  # a pause is no measure of what the endpoint can do
         if not self._ticks or now - self._ticks[-1][0] >= _TICK:
             self._ticks.append((now, successes))
 
     def cut(self, now: float, successes: int) -> bool:
-        """Slow down to what the endpoint accepts; False if that was done just now, or is not known yet."""
+        """Reduce the rate to what the endpoint accepts; return False if just done, or unknown yet."""
         self.note(now, successes)
         if now - self._last_cut[0] < _COOLDOWN or now - self._ticks[0][0] < _COOLDOWN:
             return False
@@ -75,7 +75,7 @@ class CubicRate:
         return True
 
     def _accepted(self, now: float, successes: int) -> float:
-        """Successes a second, of late."""
+        """Return the recent successes per second."""
         since, before = self._ticks[0]
         if now - self._last_cut[0] >= _RECENT_CUT:
             return (successes - before) / (now - since)
@@ -86,11 +86,11 @@ class CubicRate:
 
     @property
     def limits(self) -> bool:
-        """Whether there is a rate to keep to."""
+        """Whether the rate is limited."""
         return min(self.rate, self.ceiling) < math.inf
 
     def take(self, now: float) -> float:
-        """Let one request start now and return 0, or return the seconds after which to ask again."""
+        """Admit one request now and return 0, or return the seconds after which to try again."""
         if now - self._updated >= _UPDATE:
             self._update(now)
         if self._due > now:

@@ -1,10 +1,9 @@
-"""HillClimb: how many requests in flight are worth it, by measured throughput. Pure: no I/O, no clock.
+"""HillClimb: finds the useful number of requests in flight by measured throughput. Pure: no I/O, no clock.
 
-What more in flight has to bring is one number: the throughput must grow at least as the limit to the power
-of ``WORTH``. A doubled limit has to bring eleven percent. Where the latency of the endpoint is what limits,
-a doubled limit brings a hundred percent; where the endpoint, the line or this process is saturated, it
-brings nothing but longer waiting, more memory and more connections: there the limit goes down again until
-that costs throughput.
+The criterion is one number: throughput must grow at least as the limit to the power of ``WORTH``. A doubled
+limit has to bring eleven percent. Where latency is the bottleneck, a doubled limit brings a hundred percent;
+where the endpoint, the line or this process is saturated, it brings only longer waiting, more memory and more
+connections: there the limit decreases again until that costs throughput.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ __all__ = ("HillClimb",)
 
 WORTH: Final = 0.15
 CHANGE: Final = 1.5
-"""So many times faster or slower at the same limit: other conditions, which make trials worthwhile again."""
+"""A throughput that changes by this factor at the same limit means new conditions: trials begin again."""
 LOWEST: Final = 8
-"""Not tried below: so few cost next to nothing, and from fewer the way up is long."""
+"""The lowest limit that is tried: lower ones save hardly anything, and recovery from them takes long."""
 
 _FIRST_REST: Final = 4
 _LONGEST_REST: Final = 32
@@ -27,20 +26,19 @@ _Course = Generator[int, float, float]
 
 
 class HillClimb:
-    """Chooses the limit of one window of requests after the other.
+    """Chooses the limit of one window of requests after another.
 
-    It doubles while that is worth it. Then it rests, and now and then tries a third more or a quarter
-    less for one window, between two windows at the present limit, so that a change of the weather is not
-    taken for an effect of the limit. A trial upwards that was worth it is followed by doubling again.
-    Trials that brought nothing become rarer, down to one in 32 windows, until the throughput itself changes
-    by half.
+    It doubles while that is worth it. Then it rests, and now and then tries a third more or a quarter less
+    for one window, between two windows at the present limit, so that a change of conditions is not taken for
+    an effect of the limit. After a useful trial upwards it doubles again. Useless trials become rarer, down
+    to one in 32 windows, until the throughput itself changes by half.
 
     Args:
         first: the limit of the first window.
         ceiling: never more than this.
 
     Attributes:
-        base: the highest limit that was found to be worth it; trials may be above or below.
+        base: the highest limit that was found to be useful; trials may be above or below.
     """
 
     def __init__(self, first: int, ceiling: int) -> None:
@@ -59,12 +57,12 @@ class HillClimb:
         return self._course.send(rate)
 
     def fall_back(self) -> int:
-        """Break off a trial, and rest at ``base``; the next rate has to be measured there."""
+        """Abort a trial, and return to ``base``; the next rate has to be measured there."""
         self._course = self._resume()
         return next(self._course)
 
     def resize(self, ceiling: int) -> None:
-        """Change the ceiling; where it was in the way, go on up from there. Else the course goes on."""
+        """Change the ceiling; if it was the limit, grow from there; otherwise nothing else changes."""
         was_in_the_way = self.base == self.ceiling < ceiling
         self.ceiling = ceiling
         if self.base > ceiling or was_in_the_way:
@@ -97,7 +95,7 @@ class HillClimb:
         return rate
 
     def _rest(self, rate: float) -> _Course:
-        """Stay at ``base``, trying others at times; returns once a higher limit was worth it."""
+        """Stay at ``base``, with trials at intervals; return once a higher limit is useful."""
         rest, upwards = _FIRST_REST, self.base < self.ceiling
         while True:
             for _ in range(rest):

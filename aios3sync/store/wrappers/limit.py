@@ -1,8 +1,8 @@
-"""Limits on requests in flight, which adapt to the endpoint; waiting is first come first served.
+"""LimitingStore: limits the requests in flight, adapted to the endpoint; first come, first served.
 
-How many requests may be in flight follows from throughput (:mod:`.hill_climb`), how many may start in a
-second from what an endpoint accepts while it refuses the rest (:mod:`.cubic_rate`). All operations of a
-session share one limiter.
+The limit of requests in flight follows from throughput (:mod:`.hill_climb`), the rate of starts from what an
+endpoint accepts while it refuses the rest (:mod:`.cubic_rate`). All operations of a session share one
+limiter.
 
 Measured on two shared cores with the command line and its defaults (32 in flight at first, 256 at most),
 4 KiB files, plain HTTP on loopback. The endpoint is a simulator that delays each answer, and that accepts
@@ -20,9 +20,9 @@ no delay                   30,000   10,000 to 12,500 a second; between 54 and 12
                                     none failed
 ========================  ========  ===================================================================
 
-The refusals come in the first two seconds, when the limit is found (300 to 450), and then about every five
-seconds when the rate tries whether more is possible (10 to 180 each time). Entering and leaving cost a
-third of a microsecond a request where none waits.
+Refusals occur in the first two seconds, while the limit is found (300 to 450), and then about every five
+seconds, when a higher rate is tried (10 to 180 each time). Acquire and release cost a third of a microsecond
+per request if none waits.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ T = TypeVar("T")
 FIRST_LIMIT: Final = 32
 """Requests in flight at first."""
 TOLERATED_REFUSAL_RATE: Final = 0.02
-"""Share of the requests that may be refused without a reaction, saved up to MAX_TOLERANCE of them."""
+"""Share of the requests that may be refused without a reaction; up to MAX_TOLERANCE are saved up."""
 MAX_TOLERANCE: Final = 8.0
 
 _LOG: Final = logging.getLogger(__name__)
@@ -63,18 +63,18 @@ _UNIT: Final = 256 * 1024
 
 
 class ConcurrencyLimiter:
-    """Bounds the requests in flight: more while that brings throughput, half when asked to slow down.
+    """Bounds the requests in flight: more while that increases throughput, half after SlowDown.
 
-    Throughput is measured over whole windows (a window is as many successes as the limit, so that requests
-    that go in step do not blur it) and at least 0.1 s; the window after a change of the limit is left out.
-    A request counts one, and one more for each 256 KiB of its body: small ones are paid by the request,
+    Throughput is measured over whole windows (a window is as many successes as the limit, so that
+    synchronized requests do not blur it) and at least 0.1 s; the window after a change of the limit is left
+    out. A request counts one, and one more for each 256 KiB of its body: small ones cost by the request,
     large ones by the byte. Measurements in which a quarter of the limit was not used are dropped, because it
     was the caller or the rate of starts that was slow.
 
-    A ThrottledError halves the limit, once for all the requests that were in flight when it was halved:
-    they saw the same overload. From there each window of successes doubles it, up to what was worth it
-    before. It also cuts the rate of starts, at most once a second. One ThrottledError for fifty successes is
-    no overload: a large endpoint refuses a few requests at any rate.
+    A ThrottledError halves the limit, once for all the requests that were in flight when it was halved: they
+    met the same overload. Then each window of successes doubles it, up to the last useful limit. It also cuts
+    the rate of starts, at most once a second. One ThrottledError for fifty successes is no overload: a large
+    endpoint refuses a few requests at any rate.
 
     Invariants, all of which hold whenever a task can run, because nothing here awaits between two changes:
 
@@ -91,8 +91,8 @@ class ConcurrencyLimiter:
     * ``_left`` is at least 1 between two requests: the success that makes it 0 begins the next window.
 
     Args:
-        ceiling: never more than this many.
-        first: how many to begin with.
+        ceiling: the highest limit.
+        first: the limit at first.
     """
 
     def __init__(self, ceiling: int, *, first: int = FIRST_LIMIT) -> None:
@@ -138,7 +138,7 @@ class ConcurrencyLimiter:
 
     @property
     def start_rate(self) -> float:
-        """How many requests may start in a second; infinite until the endpoint asked to slow down."""
+        """How many requests may start in a second; infinite until the endpoint demands fewer."""
         return self._rate.rate
 
     @property
@@ -152,7 +152,7 @@ class ConcurrencyLimiter:
         return self._successes + self._window - self._left
 
     def resize(self, ceiling: int) -> None:
-        """Change the most requests in flight; those that are above it by now end as they are."""
+        """Change the highest limit; requests in flight above it are not interrupted."""
         if ceiling < 1:
             raise ValueError("at least one request has to be allowed")
         self.ceiling = ceiling
@@ -162,17 +162,17 @@ class ConcurrencyLimiter:
             self._set_limit(ceiling)
 
     def limit_rate(self, ceiling: float) -> None:
-        """Bound the requests that may start in a second, besides what the endpoint accepts."""
+        """Bound the requests that may start in a second, in addition to the rate from refusals."""
         self._rate.ceiling = ceiling
         self._rate_limited = self._rate.limits
         self._admit()
 
     def free_slots(self) -> int:
-        """Return how many more requests need not wait for others now; the rate may still delay them."""
+        """Return how many more requests would not wait for others now; the rate may still delay them."""
         return max(0, self._limit - self._in_flight - len(self._waiting))
 
     async def acquire(self) -> int:
-        """Wait for a slot; return the argument of :meth:`release`, which must follow in any case."""
+        """Wait for a slot; return the argument for :meth:`release`, which must always follow."""
         free = self._in_flight < self._limit and not self._waiting
         if free and (not self._rate_limited or self._may_start()):
             self._in_flight += 1
@@ -181,14 +181,14 @@ class ConcurrencyLimiter:
         return self._cuts
 
     def try_acquire(self) -> int | None:
-        """As :meth:`acquire` where the request need not wait, else return ``None``."""
+        """Like :meth:`acquire` if the request need not wait, else return ``None``."""
         if self._in_flight >= self._limit or self._waiting or self._rate_limited:
             return None
         self._in_flight += 1
         return self._cuts
 
     def release(self, cuts: int, error: BaseException | None, size: int = 0) -> None:
-        """Release the slot, and adapt to how the request ended; ``size`` are the bytes of its body."""
+        """Release the slot, and adapt to the outcome of the request; ``size`` is its body's in bytes."""
         if self._in_flight < self._busy:
             self._slack = True
         self._in_flight -= 1
@@ -204,7 +204,7 @@ class ConcurrencyLimiter:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Hold one request in flight; the exception that leaves the block, or none, is its outcome."""
+        """Hold a slot during the block; the exception that leaves the block, or none, is the outcome."""
         cuts = await self.acquire()
         try:
             yield
@@ -214,7 +214,7 @@ class ConcurrencyLimiter:
         self.release(cuts, None)
 
     def throttled(self) -> None:
-        """Halve the limit: an answer within a request that succeeded as a whole asked to slow down."""
+        """Halve the limit: part of a request that succeeded as a whole was throttled."""
         self._slow_down(self._cuts)
 
     async def _turn(self) -> None:
@@ -230,7 +230,7 @@ class ConcurrencyLimiter:
             raise
 
     def _admit(self) -> None:
-        """Admit the requests that may start now, in the order in which they came."""
+        """Admit the requests that may start now, in the order of arrival."""
         waiting = self._waiting
         while waiting:
             if not waiting[0].done():  # else cancelled, and taken out here
@@ -275,7 +275,7 @@ class ConcurrencyLimiter:
         self._set_limit(max(1, self._limit // 2))
 
     def _end_window(self) -> None:
-        """End a window of successes: read the clock, which not every request does."""
+        """End a window of successes, and read the clock, which single requests do not."""
         now = asyncio.get_running_loop().time()
         self._successes += self._window
         self._tolerance = min(self._tolerance + self._window * TOLERATED_REFUSAL_RATE, MAX_TOLERANCE)
@@ -337,7 +337,7 @@ class LimitingStore(ForwardingStore):
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
     ) -> PutResult:
-        """Wait for a slot, then store; spelled out, as many small bodies go this way."""
+        """Wait for a slot, then store; written out, because many small bodies are stored."""
         limiter = self.limiter
         cuts = await limiter.acquire()
         try:
@@ -358,7 +358,7 @@ class LimitingStore(ForwardingStore):
         if_none_match: str = "",
         version_id: str = "",
     ) -> GetResult:
-        """Wait for a slot, then read; spelled out, as many small bodies come this way."""
+        """Wait for a slot, then read; written out, because many small bodies are read."""
         limiter = self.limiter
         cuts = await limiter.acquire()
         try:

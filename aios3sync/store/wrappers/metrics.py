@@ -1,6 +1,6 @@
-"""CountingStore: counts every request that is really sent; it changes nothing about any of them.
+"""CountingStore: counts every request that is really sent; changes none of them.
 
-Retries are counted next to the requests, and reported one by one to whoever listens.
+Retries are counted as well, and reported one by one to a listener.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class RetryDetails(NamedTuple):
     """One retry, reported before its delay.
 
     Attributes:
-        attempt: the number of the attempt that failed with such an error, from 1; those that were throttled
-            are counted apart from the others.
+        attempt: the number of the failed attempt, from 1; throttled attempts are counted separately from the
+            others.
         delay: seconds until the request is sent again.
         error: why the attempt failed; it has operation, key and code.
     """
@@ -36,14 +36,14 @@ class RetryDetails(NamedTuple):
     error: StoreError
 
     def event(self) -> RequestRetried:
-        """Return the event of it."""
+        """Return the event for it."""
         error = self.error
         facts = (error.operation, error.key or "", error.code, error.status)
         return RequestRetried(*facts, self.attempt, round(self.delay, 3))
 
 
 OnRetry = Callable[[RetryDetails], object]
-"""Called for every retry, thousands of times a second at worst; raises nothing."""
+"""Called for every retry, at worst thousands of times a second; must not raise."""
 
 
 @dataclass(slots=True)
@@ -51,13 +51,13 @@ class RequestCounts:
     """The requests that were sent so far; shared by the wrappers of one store, and by stores that share it.
 
     Attributes:
-        requests: number of requests by S3 operation name, every attempt counted. A verb that reads
+        requests: number of requests by S3 operation name, every attempt counted. An operation that reads
             several pages (ListParts, ListMultipartUploads) counts as one.
         retries: how many of them repeated an earlier one.
-        throttled: how many of those came after the endpoint asked to slow down.
-        retry_codes: how many of them came after each error code.
-        bytes_sent: bytes of the bodies of those that were answered with success.
-        on_retry: called for every retry, after it was counted; ``None`` for nobody.
+        throttled: how many retries followed a demand for fewer requests.
+        retry_codes: how many retries followed each error code.
+        bytes_sent: bytes of the bodies of successful requests.
+        on_retry: called for every retry, after it was counted; ``None`` for no listener.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ class RequestCounts:
         return self.requests.total()
 
     def as_fields(self) -> dict[str, Any]:
-        """Return what reports have of them, by the names of their fields."""
+        """Return the counts for reports, by the names of their fields."""
         return {
             "requests": dict(self.requests),
             "retries": self.retries,
@@ -100,7 +100,7 @@ class CountingStore(ForwardingStore):
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
     ) -> PutResult:
-        """Count, then store; spelled out, as many small bodies go this way."""
+        """Count, then store; written out, because many small bodies are stored."""
         self.counts.requests["PutObject"] += 1
         result = await self.inner.put(key, body, options, md5=md5, sha256=sha256)
         self.counts.bytes_sent += len(body)
@@ -116,7 +116,7 @@ class CountingStore(ForwardingStore):
         if_none_match: str = "",
         version_id: str = "",
     ) -> GetResult:
-        """Count, then read; spelled out, as many small bodies come this way."""
+        """Count, then read; written out, because many small bodies are read."""
         self.counts.requests["GetObject"] += 1
         return await self.inner.get(
             key,

@@ -1,8 +1,8 @@
-"""QuirksStore: observes in answers how its endpoint differs from AWS, and adapts its requests.
+"""QuirksStore: observes in responses how its endpoint differs from AWS, and adapts its requests.
 
-Whether ETags are MD5s is seen at the first answer. An answer that contradicts what was sent is settled by
-looking at the object: where it is stored as it was sent, it is the ETags that prove nothing; where it is not,
-or cannot be looked at, the upload has failed.
+The first response shows whether ETags are MD5s. If a response contradicts what was sent, the object is
+checked: if it is stored as it was sent, ETags prove nothing; if not, or if it cannot be checked, the upload
+has failed.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _WAY_OUT: Final = "If the ETags of this endpoint are no MD5s, give --etags opaqu
 
 
 class QuirksStore(ForwardingStore):
-    """Sends requests as S3 documents them, or as ``profile`` says that the endpoint needs them.
+    """Sends requests as S3 documents them, or as the endpoint needs them according to ``profile``.
 
-    It is placed below the retries and above the limit: requests that replace another one each have a slot of
-    their own, and what fails for the moment is tried again.
+    It is placed below the retries and above the limit: each replacement of a request has a slot of its own,
+    and temporary failures are retried.
 
     Args:
-        inner: the store to ask.
-        profile: what is known of the endpoint; changed by what is observed.
+        inner: the wrapped store.
+        profile: what is known of the endpoint; updated by observations.
     """
 
     def __init__(self, inner: ObjectStore, profile: EndpointProfile) -> None:
@@ -57,7 +57,7 @@ class QuirksStore(ForwardingStore):
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
     ) -> PutResult:
-        """Store, and settle an answer that contradicts what was sent."""
+        """Store, and settle a response that contradicts what was sent."""
         try:
             result = await self.inner.put(key, body, options, md5=md5, sha256=sha256)
         except IntegrityError as error:
@@ -78,7 +78,7 @@ class QuirksStore(ForwardingStore):
         if_none_match: str = "",
         version_id: str = "",
     ) -> GetResult:
-        """Read; nothing about it differs."""
+        """Read; nothing is adapted."""
         return await self.inner.get(
             key,
             start=start,
@@ -91,7 +91,7 @@ class QuirksStore(ForwardingStore):
     async def put_part(
         self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
-        """Store a part. A part cannot be looked at: a contradiction is passed on in the result.
+        """Store a part. A part cannot be checked: a contradiction is passed on in the result.
 
         Where no part had an ETag that is its MD5, the caller settles it with the finished object; see
         :mod:`aios3sync.sync.transfers.multipart`.
@@ -107,7 +107,7 @@ class QuirksStore(ForwardingStore):
         return result
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
-        """Delete with DeleteObjects, and with one DeleteObject for each key where there is none."""
+        """Delete with DeleteObjects, or if that is not supported with one DeleteObject for each key."""
         if self._profile.batch_delete:
             try:
                 return await self.inner.delete_many(items)
@@ -118,7 +118,7 @@ class QuirksStore(ForwardingStore):
         return await delete_each(self.inner, items)
 
     def _observe_etag(self, result: PutResult, md5: bytes) -> None:
-        """Observe the kind of ETags in an answer that contradicts nothing."""
+        """Observe the kind of ETags in a response without a contradiction."""
         if is_opaque_encryption(result.encryption):
             return
         if proof(result.etag) is Proof.NOTHING:
@@ -129,7 +129,7 @@ class QuirksStore(ForwardingStore):
     async def _result_of_mismatch(
         self, key: str, body: bytes, md5: bytes, error: IntegrityError
     ) -> PutResult:
-        """Return the result of a put whose answer had an ETag that is not the MD5 of ``body``.
+        """Return the result of a put whose response has an ETag that is not the MD5 of ``body``.
 
         Raises:
             IntegrityError: other bytes were stored, or the object cannot be read.
@@ -152,7 +152,7 @@ class QuirksStore(ForwardingStore):
             return PutResult(head.etag, head.encryption)
 
     async def _holds(self, key: str, body: bytes) -> bool:
-        """Return whether the object has these bytes; its size and metadata do not show a changed bit."""
+        """Return whether the object has these bytes; size and metadata would not show a changed bit."""
         for start in range(0, max(1, len(body)), _RANGE):
             piece = body[start : start + _RANGE]
             if (await self.inner.get(key, start=start, length=len(piece))).body != piece:

@@ -2,12 +2,12 @@
 
 Delays are exponential with full jitter
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A budget shared by all requests
-keeps a dead endpoint from being asked for ever: it fails fast once most requests fail.
+prevents endless requests to a dead endpoint: requests fail fast once most of them fail.
 
-A throttled request (SlowDown, 503, 429) has not failed, it has to wait, which the limits below this wrapper
-make as short as the endpoint allows. It uses up no attempts, but time: a request is given up once no request
-at all has succeeded for a minute while they were throttled, and after it was itself throttled for five
-minutes, whatever happens to others.
+A throttled request (SlowDown, 503, 429) has not failed, it has to wait, and the limits below this wrapper
+make that as short as the endpoint allows. It uses no attempts, only time: a request fails once no request at
+all has succeeded for a minute of throttling, and once it was itself throttled for five minutes, whatever
+happens to others.
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ T = TypeVar("T")
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_RENEWALS: Final = 3
-"""Replacements of the credentials that one request lives through."""
+"""Replacements of the credentials after which one request is still sent again."""
 
 
 class RetryingStore(ForwardingStore):
-    """Retries what is safe to retry; everything else it reads back before it judges.
+    """Retries requests that are safe to retry; for all others it reads the result back first.
 
     Args:
-        inner: the store to ask; each attempt goes through it as a request of its own.
-        max_attempts: how often one request is sent at most, those times not counted that it was throttled.
-        counts: where retries are counted.
+        inner: the wrapped store; each attempt goes through it as a separate request.
+        max_attempts: how often one request is sent at most, not counting throttled attempts.
+        counts: counts the retries.
         backoff: the delays.
-        budget: shared by all requests of this store, and by other stores that are given the same.
+        budget: shared by all requests of this store, and by other stores with the same budget.
         sleep: waits for some seconds; a test injects its own.
-        access: of the session, asked before every request and when credentials are refused.
+        access: of the session, checked before every request and when credentials are refused.
         observer: takes every retry, after it was counted and logged.
 
     Attributes:
-        observer: of the session; ``None`` for nobody.
+        observer: of the session; ``None`` for no observer.
     """
 
     def __init__(  # noqa: PLR0913 - resources of a session, all but two with defaults
@@ -95,7 +95,7 @@ class RetryingStore(ForwardingStore):
         self.observer = observer
 
     async def call(self, request: StoreCall[T]) -> T:
-        """Send, and send again after a failure that may pass."""
+        """Send, and send again after a temporary failure."""
         return await self._attempts(request.send)
 
     async def put(
@@ -126,7 +126,7 @@ class RetryingStore(ForwardingStore):
         if_none_match: str = "",
         version_id: str = "",
     ) -> GetResult:
-        """Retry; spelled out, as many small bodies come this way."""
+        """Retry; written out, because many small bodies are read."""
         return await self._attempts(
             partial(
                 self.inner.get,
@@ -140,7 +140,7 @@ class RetryingStore(ForwardingStore):
         )
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
-        """Retry; see :data:`REPEATS` for what an answer that was lost leaves."""
+        """Retry; see :data:`REPEATS` for the effect of a lost response."""
         return await self._attempts(partial(self.inner.create_multipart, key, options), options)
 
     async def put_part(
@@ -172,7 +172,7 @@ class RetryingStore(ForwardingStore):
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
-        """Retry; an upload that is gone after a lost answer may be the finished object."""
+        """Retry; an upload that is gone after a lost response may be the finished object."""
         maybe_applied = _MaybeApplied()
         try:
             return await self._attempts(
@@ -187,7 +187,7 @@ class RetryingStore(ForwardingStore):
             return PutResult(found.etag, found.encryption)
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
-        """Retry the request, and after it the keys whose failure may pass, and only those."""
+        """Retry the request, and then only the keys with temporary failures."""
         failed: list[DeleteError] = []
         pending = list(items)
         tries = _Tries(self._max_attempts, self._budget)
@@ -209,7 +209,7 @@ class RetryingStore(ForwardingStore):
         options: PutOptions | None = None,
         maybe_applied: _MaybeApplied | None = None,
     ) -> T:
-        """Send until it succeeds or is given up; a refusal names what of ``options`` it is about."""
+        """Send until it succeeds or fails for good; a refusal names the option that it is about."""
         tries: _Tries | None = None
         access, renewals, resends = self._access, 0, 0
         access.check()
@@ -256,7 +256,7 @@ class RetryingStore(ForwardingStore):
             self.observer.retry(retry)
 
     async def _found(self, key: str) -> HeadResult | None:
-        """Return the facts of the object, ``None`` where it cannot be read: then the first refusal counts."""
+        """Return the facts of the object; ``None`` if it cannot be read: then the first refusal counts."""
         try:
             return await self.head(key)
         except StoreError:
@@ -269,7 +269,7 @@ class RetryingStore(ForwardingStore):
     def _is_joined(self, found: HeadResult, parts: Sequence[ListedPart]) -> bool:
         """Return whether the object is made of these parts.
 
-        Under KMS the ETag proves nothing, so that the number of parts and the size have to do.
+        Under KMS the ETag proves nothing, so the number of parts and the size have to suffice.
         """
         if self._is_opaque(found):
             return part_count(found.etag) == len(parts) and found.size == sum(p.size for p in parts)
@@ -293,7 +293,7 @@ class _Tries:
         self._deadline = 0.0
 
     def another(self, error: StoreError) -> bool:
-        """Count ``error``; False if it is the last."""
+        """Count ``error``; return False if no further attempt is allowed."""
         if isinstance(error, ThrottledError):
             self._deadline = self._deadline or self._budget.deadline()
             self._throttled += 1
@@ -302,7 +302,7 @@ class _Tries:
         return self._failures < self._most and self._budget.spend()
 
     def number(self, error: StoreError) -> int:
-        """Return the number of errors of this kind."""
+        """Return the number of errors of this kind so far."""
         return self._throttled if isinstance(error, ThrottledError) else self._failures
 
 
@@ -317,7 +317,7 @@ class _MaybeApplied:
 
 
 def _reason(errors: Sequence[DeleteError]) -> StoreError:
-    """Return one error for those of single keys: to be throttled outweighs the others."""
+    """Return one error for those of single keys: throttling takes precedence."""
     throttled = [error for error in errors if error.code in THROTTLED_CODES]
     code = next((error.code for error in throttled or errors), "")
     kind = ThrottledError if throttled else UnavailableError
@@ -325,7 +325,7 @@ def _reason(errors: Sequence[DeleteError]) -> StoreError:
 
 
 def _may_pass(error: StoreError) -> bool:
-    """Return whether the same request may succeed later, as after an answer that cannot be read."""
+    """Return whether the same request may succeed later, such as after an unreadable response."""
     return error.retryable or error.code == "InvalidAnswer"
 
 

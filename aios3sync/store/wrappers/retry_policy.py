@@ -1,4 +1,4 @@
-"""Which requests are sent again, after what delay, and how often. No I/O."""
+"""Decides which requests are sent again, after what delay, and how often. No I/O."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = (
 
 
 class Repeat(NamedTuple):
-    """The way in which an operation is repeated after a failure that may pass.
+    """How an operation is repeated after a temporary failure.
 
     Attributes:
         why: what makes it safe.
-        read_back: a refusal of the repeated request may be the work of the first one, whose answer was lost:
-            the object is looked at before it is believed.
+        read_back: whether a refusal of the repeated request may be due to the first one, whose response was
+            lost: then the object is checked first.
     """
 
     why: str
@@ -63,8 +63,8 @@ REPEATS: Final[Mapping[str, Repeat]] = {
     "GetBucketVersioning": Repeat(_READS),
     "ListObjectVersions": Repeat(_READS),
 }
-"""Every operation of S3 that is asked for. What is a failure that may pass is in
-:mod:`aios3sync.store.s3.errors`: a code or a status that says so, or no whole answer in time."""
+"""Every operation of S3 that is used. Temporary failures are defined in :mod:`aios3sync.store.s3.errors`:
+by code or status, or no complete response in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class Backoff:
 
     Attributes:
         base: the most to wait before the first retry; doubles with each further one.
-        throttled_base: the same after the endpoint asked for fewer requests; these waits spread what was
-            refused together, and need not be longer, because the rate of all requests was cut as well.
+        throttled_base: the same after the endpoint asked for fewer requests; these waits spread requests that
+            were refused together, and need not be longer, because the rate of all requests is cut as well.
         cap: the most to wait at all, unless the endpoint asks for more.
         throttled_cap: the same after the endpoint asked for fewer requests.
         longest_retry_after: the most that a ``Retry-After`` is honoured.
@@ -99,15 +99,15 @@ class Backoff:
 
 
 class RetryBudget:
-    """Tokens that retries cost and successes earn back, as in the AWS SDKs.
+    """Tokens that retries cost and successes return, as in the AWS SDKs.
 
-    A retry after SlowDown costs nothing but patience.
+    A retry after SlowDown costs only time.
 
     Args:
         capacity: tokens at the start and at most.
         cost: tokens of one retry.
-        patience: seconds without any success after which throttled requests are given up.
-        longest: seconds after which a request is given up that was throttled all the time.
+        patience: seconds without any success after which throttled requests fail.
+        longest: seconds after which a request fails that was throttled all the time.
         clock: seconds, never going back.
     """
 
@@ -131,7 +131,7 @@ class RetryBudget:
         self._hopeless_from = 0.0
 
     def deadline(self) -> float:
-        """When a request is given up that is throttled for the first time now."""
+        """The time at which a request fails that is throttled for the first time now."""
         return self._clock() + self._longest
 
     def wait_on(self, deadline: float) -> bool:
@@ -143,13 +143,13 @@ class RetryBudget:
         return now < min(deadline, self._hopeless_from)
 
     def spend(self) -> bool:
-        """Pay for one retry; False when the budget is empty."""
+        """Pay for one retry; return False if the budget is empty."""
         if self.tokens < self.cost:
             return False
         self.tokens -= self.cost
         return True
 
     def earn(self, retried: bool) -> None:
-        """Give back what the last retry of a successful request cost, or add one token."""
+        """Return the cost of the last retry of a successful request, or add one token."""
         self._successes += 1
         self.tokens = min(self.capacity, self.tokens + (self.cost if retried else 1))

@@ -1,4 +1,4 @@
-"""SessionState: whether a session is open, and how its credentials are replaced when they are refused."""
+"""SessionState: whether a session is open, and its credentials, which are replaced when they are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SessionState:
     """The state of a session that all its stores share.
 
     Attributes:
-        credentials: those that requests are signed with, where they can be replaced.
+        credentials: with which requests are signed, if they can be replaced.
     """
 
     def __init__(self) -> None:
@@ -41,10 +41,10 @@ class SessionState:
         self._closed = True
 
     def check(self) -> None:
-        """Refuse a request after the end of the session: a client opened then would never be closed.
+        """Refuse a request after the end of the session: a client that is opened then would never be closed.
 
         Raises:
-            UsageError: it has.
+            UsageError: the session has ended.
         """
         if self._closed:
             raise UsageError(
@@ -58,5 +58,5 @@ class SessionState:
         return 0 if self.credentials is None else self.credentials.generation
 
     async def renew(self, generation: int) -> bool:
-        """Return whether a request that was refused with the credentials of ``generation`` has others now."""
+        """Return whether there are newer credentials than those of ``generation``, which were refused."""
         return self.credentials is not None and await self.credentials.renew(generation)

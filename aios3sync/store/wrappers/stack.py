@@ -1,4 +1,4 @@
-"""The one place where a store gets its wrappers, in the one order that works."""
+"""Composes the wrappers of a store, in the only order that works."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     """Wrap ``store``, from the inside out: counting, limiting, bandwidth, quirks, retrying.
 
     Args:
-        store: what really sends.
+        store: sends the requests.
         max_attempts: how often one request is sent at most.
         workers: ceiling of requests in flight, where no ``limiter`` is given.
-        counts: where requests are counted; one of its own where none is given.
+        counts: counts the requests; a new one if none is given.
         limiter: requests in flight, shared by all stores of a session.
         bandwidth: the line that all stores of a session share, ``None`` for no limit.
         budget: the retries that all stores of a session share.
-        profile: what is known of the endpoint; a new one where none is given.
-        access: of the session, asked before every request and when credentials are refused.
+        profile: what is known of the endpoint; a new one if none is given.
+        access: of the session, checked before every request and when credentials are refused.
         observer: takes every retry, and is that of the listings of the store.
         sleep: waits before a retry; a test injects its own.
-        wrap_inner: wraps ``store`` below all the others, where a test puts its faults.
+        wrap_inner: wraps ``store`` below all the others, for the faults of tests.
     """
     if wrap_inner is not None:
         store = wrap_inner(store)

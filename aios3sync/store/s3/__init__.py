@@ -1,1 +1,1 @@
-"""What the S3 API says, shared by both transports; pure."""
+"""Rules of the S3 API, shared by both transports; pure."""

@@ -1,7 +1,7 @@
-"""The addresses of buckets, by rules of our own; pure, and light to load: botocore's rules take megabytes.
+"""Resolves the addresses of buckets by rules of our own; pure, and quick to load: botocore's are megabytes.
 
-A test holds the rules against botocore's resolver. What they do not cover is not guessed: it is left to
-botocore, in these cases:
+A test compares the rules with botocore's resolver. Cases that they do not cover are not guessed, but left to
+botocore:
 
 =================================  =====================================================================
 case                               why
@@ -32,7 +32,7 @@ __all__ = ("US_EAST_1", "BucketAddress", "EndpointSettings", "resolve")
 
 
 class EndpointSettings(NamedTuple):
-    """The settings of a client that bear on addresses, as the AWS SDKs name them.
+    """The settings of a client for addresses, as the AWS SDKs name them.
 
     Attributes:
         endpoint_url: a custom endpoint; empty for AWS's own.
@@ -54,7 +54,7 @@ class EndpointSettings(NamedTuple):
 
 
 class BucketAddress(NamedTuple):
-    """Where the requests for one bucket go, and what their signatures are bound to.
+    """The address of requests for one bucket, and the scope of their signatures.
 
     Attributes:
         secure: over TLS.
@@ -62,7 +62,7 @@ class BucketAddress(NamedTuple):
         port: the port to connect to.
         authority: the value of ``Host``: without the port where that is the usual one.
         root: the path that keys are appended to; ends in ``/``.
-        region, service: what signatures are bound to.
+        region, service: scope of signatures.
     """
 
     secure: bool
@@ -115,12 +115,12 @@ _PATH: Final = _NAME | frozenset("/~")
 
 
 def resolve(bucket: str, settings: EndpointSettings, region: str = "") -> BucketAddress | None:
-    """Return the address of a bucket; ``None`` where the rules are not certain, see the top of the module.
+    """Return the address of a bucket; ``None`` where the rules are not certain, see the module's docstring.
 
     Args:
         bucket: its name, or the alias of an access point.
         settings: those of the client.
-        region: the one that an answer named, where that is another than the client's.
+        region: the one that a response named, if it is not the client's.
     """
     if not _is_covered(bucket) or settings.addressing_style not in _STYLES:
         return None

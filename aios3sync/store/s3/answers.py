@@ -1,4 +1,4 @@
-"""What answers of S3 mean, by whatever transport they came: canned ACLs of grants, parts of an upload."""
+"""Interprets responses of S3 for both transports: canned ACLs of grants, parts of an upload."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def canned_acl(grants: Iterable[tuple[str, str]]) -> str:
 
 
 def distinct_parts(listed: Iterable[ListedPart]) -> list[ListedPart]:
-    """Return parts by number, without those that are listed with several ETags, of which one is wrong."""
+    """Return parts by number, without those that are listed with several ETags, as one of these is wrong."""
     parts: dict[int, set[ListedPart]] = {}
     for part in listed:
         parts.setdefault(part.number, set()).add(part)

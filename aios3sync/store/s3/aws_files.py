@@ -1,9 +1,9 @@
 """The AWS configuration and credentials files, read by the rules of botocore, without botocore.
 
 The rules are those of ``botocore.configloader`` and ``botocore.session``: a setting whose value begins on the
-next line holds settings of its own; ``[profile NAME]`` is split as a shell splits words; what the credentials
-file says of a profile comes before what the configuration file says. Reads files, so it is called in a
-thread.
+next line contains settings of its own; ``[profile NAME]`` is split as a shell splits words; settings of a
+profile in the credentials file take precedence over those in the configuration file. Reads files, so it is
+called in a thread.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _CREDENTIALS: Final = "~/.aws/credentials"
 
 
 class UnknownSettingsError(Exception):
-    """What the environment and the files ask for is not certain here; botocore knows, or says what is wrong.
+    """The settings of the environment and the files are not certain here; botocore resolves or rejects them.
 
-    The text names settings and never repeats a value.
+    The message names settings and never repeats a value.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class AwsProfile:
-    """What the files say of one profile.
+    """The settings of one profile in the files.
 
     Attributes:
-        name: the profile, ``None`` where none was chosen.
+        name: the profile; ``None`` where none was chosen.
         exists: whether it is in one of the files.
         settings: those of both files; the credentials file comes first.
         credentials: its section of the credentials file, ``None`` where it has none.
@@ -53,7 +53,7 @@ class AwsProfile:
     services: dict[str, Section] = field(repr=False)
 
     def text(self, name: str) -> str | None:
-        """Return a setting, ``None`` where it is not set.
+        """Return a setting; ``None`` where it is not set.
 
         Raises:
             UnknownSettingsError: it is a block of settings.
@@ -64,7 +64,7 @@ class AwsProfile:
         return value
 
     def block(self, name: str) -> dict[str, str]:
-        """Return a block of settings, empty where it is not set.
+        """Return a block of settings; empty where it is not set.
 
         Raises:
             UnknownSettingsError: it is no block.
@@ -93,14 +93,14 @@ def _block(section: Section, name: str) -> dict[str, str]:
 
 
 def profile_name(chosen: str | None, environment: Mapping[str, str]) -> str | None:
-    """Return the profile that an option or the environment chose, ``None`` for the default one."""
+    """Return the profile that an option or the environment names; ``None`` for the default one."""
     if chosen is not None:
         return chosen
     return environment.get("AWS_DEFAULT_PROFILE", environment.get("AWS_PROFILE"))
 
 
 def read_profile(chosen: str | None, environment: Mapping[str, str]) -> AwsProfile:
-    """Read what both files say of a profile.
+    """Read the settings of a profile from both files.
 
     Args:
         chosen: the profile of an option, or ``None``.
@@ -162,7 +162,7 @@ def _value(text: str) -> str | dict[str, str]:
 
 
 def _named(sections: Mapping[str, Section], kind: str) -> dict[str, Section]:
-    """The sections ``[KIND NAME]`` by name; the default profile needs no kind. Of two the last one counts."""
+    """Return the sections ``[KIND NAME]`` by name; the default one needs no kind. The last of two counts."""
     found = {}
     for heading, section in sections.items():
         if heading.startswith(kind):

@@ -42,7 +42,7 @@ def cleaned(name: str, value: str | None, method: str = "") -> str:
 
 
 def clean_credentials(found: Any) -> None:
-    """Clean what was read from the environment or a profile, in place.
+    """Clean credentials from the environment or a profile, in place.
 
     Args:
         found: credentials of botocore, or ``None``. Those that refresh themselves come from a service: they

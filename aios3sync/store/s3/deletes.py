@@ -1,4 +1,4 @@
-"""How keys are deleted with any transport: DeleteObjects, and DeleteObject where that cannot serve."""
+"""Deletes keys with any transport: by DeleteObjects, and by DeleteObject where that is impossible."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOT_IMPLEMENTED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501"
 
 
 def is_not_implemented(error: StoreError) -> bool:
-    """Return whether the endpoint says that it does not know the request at all."""
+    """Return whether the endpoint says that it does not support the request at all."""
     return error.code in _NOT_IMPLEMENTED or error.status in (405, 501)
 
 
@@ -37,7 +37,7 @@ async def delete_keys(
     items: Sequence[DeleteItem],
     delete_batch: Callable[[Sequence[DeleteItem]], Awaitable[list[DeleteError]]],
 ) -> list[DeleteError]:
-    """Delete with one ``delete_batch``, and with DeleteObject the keys that XML cannot name.
+    """Delete with one ``delete_batch``, and with DeleteObject the keys that XML cannot hold.
 
     Returns:
         The keys that were not deleted.
@@ -55,7 +55,7 @@ async def delete_keys(
 
 
 def delete_error(key: str, code: str, message: str) -> DeleteError:
-    """Return one ``<Error>`` of a DeleteObjects answer."""
+    """Return one ``<Error>`` of a DeleteObjects response."""
     text = safe_words(message) or printable(code) or "refused"
     return DeleteError(key, code, text, code in RETRYABLE_CODES)
 
@@ -63,11 +63,11 @@ def delete_error(key: str, code: str, message: str) -> DeleteError:
 def checked_delete_errors(
     errors: Sequence[DeleteError], items: Sequence[DeleteItem], bucket: str
 ) -> list[DeleteError]:
-    """Return the errors of a DeleteObjects answer; a key that was not there counts as deleted.
+    """Return the errors of a DeleteObjects response; a missing key counts as deleted.
 
     Raises:
-        StoreError: one is about another key, or about none: which of the keys are deleted is not known then,
-            and a key without an error would pass for deleted.
+        StoreError: one is about another key, or about none: then it is unknown which keys are deleted, and a
+            key without an error would pass as deleted.
     """
     requested = {item.key for item in items}
     for error in errors:
@@ -78,7 +78,7 @@ def checked_delete_errors(
 
 
 async def _delete_single(store: ObjectStore, item: DeleteItem) -> list[DeleteError]:
-    """Delete one key of a batch with a request of its own; what is wrong with that key alone is returned.
+    """Delete one key of a batch with a request of its own; return an error that is about that key alone.
 
     Raises:
         BucketNotFoundError, CredentialsError: no other key could be deleted either.
@@ -95,10 +95,11 @@ async def _delete_single(store: ObjectStore, item: DeleteItem) -> list[DeleteErr
 
 
 async def delete_each(store: ObjectStore, items: Sequence[DeleteItem]) -> list[DeleteError]:
-    """Delete keys with one request for each, some at a time; returns those that were not deleted.
+    """Delete keys with one request for each, some at a time; return those that were not deleted.
 
     Raises:
-        StoreError: the endpoint did not answer at all, or no key could be deleted. The rest is not asked for.
+        StoreError: the endpoint did not respond at all, or no key could be deleted. No further requests are
+            sent then.
     """
     left = iter(items)
     failed: list[DeleteError] = []
@@ -126,6 +127,6 @@ async def delete_each(store: ObjectStore, items: Sequence[DeleteItem]) -> list[D
 
 
 def _concerns_all(error: StoreError) -> bool:
-    """Return whether every other key would fail the same way: no bucket, no credentials, no answer."""
+    """Return whether every other key would fail the same way: no bucket, no credentials, no response."""
     unanswered = isinstance(error, UnavailableError) and not error.status
     return unanswered or isinstance(error, BucketNotFoundError | CredentialsError)

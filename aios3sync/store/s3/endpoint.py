@@ -1,4 +1,4 @@
-"""What the name of an endpoint says: whether it is AWS, and what it can do. Pure, and light to load."""
+"""Derives facts from the name of an endpoint: whether it is AWS, and what it can do. Pure, quick to load."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def capabilities_at(url: str, bucket: str = "") -> StoreCapabilities:
 
 
 def observed_capabilities(known: StoreCapabilities, profile: EndpointProfile) -> StoreCapabilities:
-    """Return what an endpoint can do by its name and by what its answers showed."""
+    """Return what an endpoint can do, from its name and its responses."""
     opaque = known.opaque_etags or profile.etags == "opaque"
     ordered = profile.list_order == "bytes" or (known.sorted_listing and not profile.list_order)
     if (opaque, ordered) == (known.opaque_etags, known.sorted_listing):

@@ -1,7 +1,7 @@
-"""Which endpoint a session connects to, found without botocore: the environment and the AWS configuration.
+"""Finds the endpoint of a session without botocore, in the environment and the AWS configuration.
 
-A manifest is bound to its endpoint, and a run that asks S3 nothing must know it without opening a client.
-The rules are those of https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html.
+A manifest is bound to its endpoint, and a run without requests must know it without opening a client. The
+rules are those of https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 
 def endpoint_name(options: ConnectOptions, environment: Mapping[str, str] | None = None) -> str:
-    """The URL of the endpoint without its last slash, or ``aws``.
+    """Return the URL of the endpoint without its last slash, or ``aws``.
 
     Raises:
-        UsageError: what was set is no URL, or holds credentials.
+        UsageError: the setting is no URL, or contains credentials.
     """
     return name_of(endpoint_url(options, environment))
 
@@ -35,7 +35,7 @@ def name_of(url: str | None) -> str:
 
 
 def endpoint_url(options: ConnectOptions, environment: Mapping[str, str] | None = None) -> str | None:
-    """The URL that option, environment or configuration chose, in this order; ``None`` for AWS's own.
+    """Return the URL of option, environment or configuration, in this order; ``None`` for AWS's own.
 
     Raises:
         UsageError: it is no URL, or holds credentials; the message names where it comes from.
@@ -50,14 +50,14 @@ def endpoint_url(options: ConnectOptions, environment: Mapping[str, str] | None 
 
 
 def configured_endpoint(environment: Mapping[str, str], found: AwsProfile) -> str | None:
-    """The URL that environment or configuration chose, ``None`` for AWS's own.
+    """Return the URL of environment or configuration; ``None`` for AWS's own.
 
     Args:
-        environment: comes before the files.
-        found: what the files say.
+        environment: takes precedence over the files.
+        found: the settings of the files.
 
     Raises:
-        UnknownSettingsError: a setting is not what it should be.
+        UnknownSettingsError: a setting is invalid.
         UsageError: it is no URL, or holds credentials; the message names where it comes from.
     """
     ignored = environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
@@ -77,5 +77,5 @@ def configured_endpoint(environment: Mapping[str, str], found: AwsProfile) -> st
 
 
 def is_true(value: str | None) -> bool:
-    """Return whether a setting says yes, as botocore reads it."""
+    """Return whether a setting is true, by the rules of botocore."""
     return value is not None and value.lower() == "true"

@@ -1,4 +1,4 @@
-"""S3 error answers as exceptions of ours; pure, and may not import any HTTP library.
+"""Converts S3 error responses to exceptions; pure, and may not import any HTTP library.
 
 Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
@@ -52,22 +52,22 @@ ETAG_MISMATCH: Final = "ETagMismatch"
 
 
 class WireUnavailableError(Exception):
-    """The wire transport cannot serve this client or bucket; the text says why, and botocore can."""
+    """The wire transport cannot serve this client or bucket; the message says why; botocore can."""
 
 
 class InvalidAnswerError(ValueError):
-    """The answer is not one of S3; the text says what is missing, and quotes nothing."""
+    """The response is not one of S3; the message says what is missing, and quotes nothing."""
 
 
 class ErrorAnswer(NamedTuple):
     """The facts of one refused request.
 
     Attributes:
-        code: the S3 error code; the status as text where the answer had no body (HEAD).
-        status: the HTTP status; 200 answers with an error body count as 500.
-        message: what the endpoint said.
-        headers: of the answer, names in lower case.
-        region: the region that the endpoint named, or empty.
+        code: the S3 error code; the status as text where the response has no body (HEAD).
+        status: the HTTP status; 200 with an error body counts as 500.
+        message: of the endpoint.
+        headers: of the response, names in lower case.
+        region: that the endpoint named, or empty.
     """
 
     code: str
@@ -78,7 +78,7 @@ class ErrorAnswer(NamedTuple):
 
 
 def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
-    """Return a message where the answer to an upload proves that other bytes were stored, else nothing.
+    """Return a message if the response to an upload proves that other bytes were stored, else an empty one.
 
     Args:
         result: of the upload.
@@ -94,7 +94,7 @@ def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
 
 
 def mismatch(operation: str, bucket: str, key: str | None, text: str, etag: str) -> IntegrityError:
-    """Return the error for what :func:`other_bytes` says of an answer with this ETag."""
+    """Return the error for the message of :func:`other_bytes` about a response with this ETag."""
     message = f"{subject(operation, bucket, key)}: {text}"
     error = IntegrityError(
         message, operation=operation, bucket=bucket, key=key, code=ETAG_MISMATCH, status=200
@@ -119,7 +119,7 @@ THROTTLED_CODES: Final = frozenset(
         "503",
     }
 )
-"""Codes of an endpoint that asks for fewer requests."""
+"""Codes by which an endpoint demands fewer requests."""
 
 _UNAVAILABLE: Final = frozenset(
     {
@@ -146,7 +146,7 @@ _REPLACEABLE: Final = frozenset(
 def is_about_credentials(error: StoreError) -> bool:
     """Return whether other credentials may help: they expired, were replaced, or could not be refreshed.
 
-    The answer to HEAD has no code: an expired token is a bare 400 there.
+    The response to HEAD has no code: an expired token is a bare 400.
     """
     return error.code in _REPLACEABLE or (error.code == "400" and error.operation == "HeadObject")
 
@@ -237,14 +237,14 @@ _RIGHTS: Final = {
 
 
 def subject(operation: str, bucket: str, key: str | None) -> str:
-    """Return operation and address of a request on one line, as messages name it; odd characters escaped."""
+    """Return operation and address of a request in a line, for messages; unprintable characters escaped."""
     if not bucket:
         return operation
     return f"{operation} s3://{bucket}/{printable(key)}" if key else f"{operation} s3://{bucket}"
 
 
 def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer) -> StoreError:
-    """Return the exception for one refused request; its message holds no secret and no signature."""
+    """Return the exception for one refused request; its message contains no secret and no signature."""
     kind = _kind(operation, answer)
     explanation = _explanation(kind, answer)
     error = kind(
@@ -263,7 +263,7 @@ def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer
 
 
 def add_reason(error: StoreError, text: str) -> None:
-    """Add to what a message says, before the code at its end."""
+    """Add a reason to a message, before the code at its end."""
     said, opening, code = error.message.rpartition(" (")
     error.message = f"{said}{text}{opening}{code}"
 
@@ -290,7 +290,7 @@ def _explanation(kind: type[StoreError], answer: ErrorAnswer) -> str:
 
 
 def safe_words(message: str) -> str:
-    """Return the message of the endpoint on one line, empty if it quotes a credential; without signatures."""
+    """Return the message of the endpoint on one line, without signatures; empty if it quotes a credential."""
     if quotes_secret(message):
         return ""
     words = _DIGEST.sub("...", printable(" ".join(message.split())))
@@ -298,14 +298,14 @@ def safe_words(message: str) -> str:
 
 
 def with_limit(message: str, largest: str) -> str:
-    """Return the message of an endpoint with the bytes that it takes at most, its ``MaxSizeAllowed``."""
+    """Return the message of an endpoint with the largest size that it accepts, its ``MaxSizeAllowed``."""
     if not (largest.isascii() and largest.isdigit()):
         return message
     return f"at most {largest} bytes; {message}" if message else f"at most {largest} bytes"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a ``Retry-After`` header (a number or an HTTP date), or ``None``."""
+    """Return the seconds of a ``Retry-After`` header (a number or an HTTP date), or ``None``."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
@@ -316,7 +316,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _seconds_until(value: str, now: str) -> float | None:
-    """Return the seconds by the endpoint's own clock, where the answer has it."""
+    """Return the seconds until then by the endpoint's own clock, if the response has it."""
     try:
         return max(0.0, http_date(value) - (http_date(now) if now else time.time()))
     except ValueError:

@@ -1,6 +1,6 @@
-"""HTTP dates as seconds since the epoch; pure.
+"""Converts HTTP dates to seconds since the epoch; pure.
 
-Endpoints write the one form that RFC 9110 (5.6.7) has left of three, which needs no module for e-mail.
+Endpoints write the only current one of three forms of RFC 9110 (5.6.7), so no e-mail module is needed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Continue a listing by marker where an endpoint answers ListObjectsV2 with the pages of ListObjects.
+"""Continues a listing by marker where an endpoint responds to ListObjectsV2 with pages of ListObjects.
 
 Old Ceph gateways, appliances and some small servers ignore ``list-type=2``: their truncated page has no
-continuation token. The same page is then asked for with ListObjects, and so are all later ones. That is
-complete, because the first version of the API says where the next page begins: after ``NextMarker``, and
-where there is none, after the last name of the page. What does not follow from that is an error, as for every
-listing whose end is not known to be its end (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html).
+continuation token. The same page is then requested with ListObjects, and so are all later ones. That is
+complete, because the first version of the API says where the next page begins: after ``NextMarker``, or
+without one after the last name of the page. Everything else is an error, as for every listing that may be
+incomplete (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from aios3sync.store.s3.markers import Marker
 __all__ = ("NO_TOKEN", "MarkerPaging")
 
 NO_TOKEN: Final = "NoContinuationToken"  # noqa: S105 - no password
-"""The code of the ListingError that a page raises which does not lead on."""
+"""The code of the ListingError for a page without a way to the next one."""
 _LOG: Final = logging.getLogger(__name__)
 
 
 class MarkerPaging:
-    """Lists one bucket by token, until a page shows that the endpoint knows markers alone.
+    """Lists one bucket by token, until a page shows that the endpoint knows only markers.
 
     Args:
-        profile: what is known of the endpoint, where that is remembered.
+        profile: the profile of the endpoint, in which that is remembered.
     """
 
     def __init__(self, profile: EndpointProfile) -> None:
@@ -43,18 +43,18 @@ class MarkerPaging:
         by_token: Callable[[], Awaitable[ListPage]],
         by_marker: Callable[[str], Awaitable[ListPage]],
     ) -> ListPage:
-        """Get a page; one that does not lead on is asked for again by marker.
+        """Return a page; if it has no way to the next one, it is requested again by marker.
 
         Args:
             token: of the page.
             start_after: where the listing begins.
-            by_token: asks for it with ListObjectsV2.
-            by_marker: asks with ListObjects for the page after a marker, which is exclusive as
-                ``start_after`` is.
+            by_token: requests the page with ListObjectsV2.
+            by_marker: requests with ListObjects the page after a marker, which is exclusive like
+                ``start_after``.
 
         Raises:
-            ListingError: the end of the listing is not known to be its end.
-            StoreError: the page could not be had.
+            ListingError: the listing may be incomplete.
+            StoreError: the request failed.
         """
         if isinstance(token, Marker):
             return await by_marker(token)
@@ -81,7 +81,7 @@ class MarkerPaging:
 async def _instead(
     by_marker: Callable[[str], Awaitable[ListPage]], marker: str, error: ListingError
 ) -> ListPage:
-    """Return the page by marker; where it is refused for good, raise what was wrong at first."""
+    """Return the page by marker; if that is refused for good, raise the first error."""
     try:
         return await by_marker(marker)
     except StoreError as refusal:

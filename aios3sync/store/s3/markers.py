@@ -1,4 +1,4 @@
-"""Where the next page of a listing begins at endpoints that know no tokens; see ``marker_paging.py``."""
+"""Finds the next page of a listing at endpoints without tokens; see ``marker_paging.py``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NO_WAY_ON: Final = "a truncated page does not say where the next one starts"
 
 
 class Marker(str):
-    """A token of ours: the next page is the one of ListObjects after this name."""
+    """A token of our own: the next page is that of ListObjects after this name."""
 
     __slots__ = ()
 
 
 class NoTokenError(ValueError):
-    """A truncated page does not lead on."""
+    """A truncated page does not say where the next one begins."""
 
     def __init__(self) -> None:
         super().__init__(NO_WAY_ON)
@@ -35,10 +35,10 @@ def next_marker(
         entries: the keys of the page.
         prefixes: its CommonPrefixes.
         reported: its ``NextMarker``, decoded; empty where it has none.
-        marker: what the page was asked for with.
+        marker: with which the page was requested.
 
     Raises:
-        NoTokenError: it is not known, or would be the same page again.
+        NoTokenError: it is unknown, or would be the same page again.
     """
     keys = [entry[0] for entry in entries]
     ascends = all(map(lt, keys, keys[1:])) and all(map(lt, prefixes, prefixes[1:]))

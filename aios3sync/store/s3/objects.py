@@ -1,4 +1,4 @@
-"""How objects are read with any transport: ranges, empty ones included, and content encodings."""
+"""Reads objects with any transport: ranges, including empty ones, and content encodings."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = (
 T = TypeVar("T")
 
 EMPTY_GET: Final = partial(GetResult, b"")
-"""Makes the result of a get of no bytes out of the facts of the object."""
+"""Makes the result of an empty get from the facts of the object."""
 EMPTY_READ: Final = partial(RangeRead, 0)
-"""Makes the result of a read of no bytes into a buffer out of the facts of the object."""
+"""Makes the result of an empty read into a buffer from the facts of the object."""
 
 # Not of HTTPStatus: runs that only list load this module, and none of http.
 _RANGE_NOT_SATISFIABLE: Final = 416
@@ -38,7 +38,7 @@ def range_header(start: int, length: int | None) -> str:
 
 
 def cut_range(body: bytes, start: int, length: int | None) -> bytes:
-    """Return a range of a whole object: what a server answers with that ignores ranges."""
+    """Return a range of a whole object, which is the response of a server that ignores ranges."""
     return body[start : None if length is None else start + length]
 
 
@@ -49,10 +49,10 @@ async def get_range(
     get: Callable[[], Awaitable[T]],
     empty: Callable[[HeadResult], T],
 ) -> T:
-    """Read a range with ``get``, and an empty one without it: ``empty`` makes its result.
+    """Read a range with ``get``, and an empty one without it, with the result of ``empty``.
 
     HTTP has no header for a range of no bytes, and a range that begins at the end of the object is refused
-    with 416, which an empty object is as well: HeadObject, which ``head`` sends, has the facts of both.
+    with 416, as is an empty object: HeadObject, which ``head`` sends, has the facts of both.
 
     Raises:
         StoreError: of ``get`` and of ``head``; a 416 where the object is longer than ``start``.
@@ -73,7 +73,7 @@ async def get_range(
 async def get_into(
     store: ObjectStore, key: str, buffer: memoryview, start: int, if_match: str, version_id: str
 ) -> RangeRead:
-    """Read a range into a buffer by way of a body in memory, for what has no shorter way."""
+    """Read a range into a buffer through a body in memory, for transports without a direct way."""
     body, head = await store.get(
         key, start=start, length=len(buffer), if_match=if_match, version_id=version_id
     )

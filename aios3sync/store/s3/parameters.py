@@ -1,6 +1,6 @@
-"""PutOptions as parameters of S3 calls, in the names of the S3 API; pure.
+"""Converts PutOptions to parameters of S3 calls, in the names of the S3 API; pure.
 
-Unset options send nothing. SSE-C keys stay raw bytes here: what sends them encodes them.
+Unset options send nothing. SSE-C keys stay raw bytes here: the transport encodes them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _METADATA: Final = frozenset(member for member, _ in _MEMBERS[:6]) | {"Metadata"
 
 
 def multipart_parameters(options: PutOptions) -> dict[str, Any]:
-    """Parameters of CreateMultipartUpload: all but conditions and the checksum of a body."""
+    """Return the parameters of CreateMultipartUpload: all except conditions and the checksum of a body."""
     parameters = _stored(options)
     if options.checksum:
         parameters["ChecksumAlgorithm"] = options.checksum.upper()
@@ -60,12 +60,12 @@ def multipart_parameters(options: PutOptions) -> dict[str, Any]:
 
 
 def put_parameters(options: PutOptions, body: bytes) -> dict[str, Any]:
-    """Return the parameters of PutObject but bucket, key, body and Content-MD5."""
+    """Return the parameters of PutObject, except bucket, key, body and Content-MD5."""
     return _stored(options) | conditions(options) | payload_checksum(options.checksum, body)
 
 
 def part_parameters(options: PutOptions, body: Body) -> dict[str, Any]:
-    """Return the parameters of UploadPart but the address of the part, body and Content-MD5."""
+    """Return the parameters of UploadPart, except the address of the part, body and Content-MD5."""
     parameters = sse_customer(options.sse_customer_key) | payload_checksum(options.checksum, body)
     if options.request_payer:
         parameters["RequestPayer"] = options.request_payer
@@ -73,7 +73,7 @@ def part_parameters(options: PutOptions, body: Body) -> dict[str, Any]:
 
 
 def copied_part_parameters(options: PutOptions) -> dict[str, Any]:
-    """Return the parameters of UploadPartCopy but the address of the part and the source."""
+    """Return the parameters of UploadPartCopy, except the address of the part and the source."""
     parameters = sse_customer(options.sse_customer_key)
     if options.request_payer:
         parameters["RequestPayer"] = options.request_payer
@@ -81,7 +81,7 @@ def copied_part_parameters(options: PutOptions) -> dict[str, Any]:
 
 
 def copy_source_parameters(etag: str, customer_key: bytes) -> dict[str, Any]:
-    """Return the parameters of CopyObject and UploadPartCopy that are about the source, but its address."""
+    """Return the parameters of CopyObject and UploadPartCopy for the source, except its address."""
     parameters = {f"CopySource{name}": value for name, value in sse_customer(customer_key).items()}
     if etag:
         parameters["CopySourceIfMatch"] = etag
@@ -89,7 +89,7 @@ def copy_source_parameters(etag: str, customer_key: bytes) -> dict[str, Any]:
 
 
 def copy_parameters(options: PutOptions | None, *, keep_metadata: bool = False) -> dict[str, Any]:
-    """Return the parameters of CopyObject but source and destination; ``None`` keeps what the source has."""
+    """Return the parameters of CopyObject, except source and destination; ``None`` keeps the source's."""
     if options is None:
         return {"MetadataDirective": "COPY"}
     parameters = multipart_parameters(options) | conditions(options)
@@ -102,7 +102,7 @@ def copy_parameters(options: PutOptions | None, *, keep_metadata: bool = False) 
 
 
 def conditions(options: PutOptions) -> dict[str, Any]:
-    """Return ``If-Match`` and ``If-None-Match``, unquoted: Ceph demands it, every other server takes it."""
+    """Return ``If-Match`` and ``If-None-Match``, unquoted: Ceph demands that, all others accept it."""
     parameters = {"IfMatch": options.if_match} if options.if_match else {}
     if options.if_none_match:
         parameters["IfNoneMatch"] = "*"
@@ -132,7 +132,7 @@ def checksum_member(algorithm: str) -> str:
 
 
 def payload_checksum(algorithm: str, body: Body) -> dict[str, str]:
-    """Return the ``x-amz-checksum-*`` parameter of a body, none without an algorithm.
+    """Return the ``x-amz-checksum-*`` parameter of a body; none without an algorithm.
 
     It is sent as a header that is known before the body: trailers and aws-chunked bodies are refused or
     stored as content by several servers.

@@ -1,6 +1,7 @@
-"""Redaction: the credentials of this process, which no message may quote.
+"""Redacts the credentials of this process, which no message may quote.
 
-They are kept for the process, not for a session: an endpoint may quote to one session what another one sent.
+They are kept for the process, not for a session: an endpoint may quote in one session what another one has
+sent.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ __all__ = ("forget_secrets", "quotes_secret", "redacted", "register_credentials"
 _MOST: Final = 256
 """Secrets that are kept; temporary credentials come and go."""
 _ISSUED_KEY_ID: Final = re.compile(r"AKIA|ASIA|.{16}", re.DOTALL)
-"""How an access key id begins that was issued. Any other one is a name that somebody chose ("test",
-"minioadmin"): no secret by itself, and a word that many messages hold."""
+"""The prefixes of issued access key ids. Any other id is a chosen name ("test",
+"minioadmin"): no secret by itself, and a word that many messages contain."""
 _PREFIX_LENGTH: Final = 16
-"""Characters by which a secret is recognised that is quoted in part."""
+"""Characters by which a partly quoted secret is recognised."""
 _SHORT: Final = 8
-"""Characters below which a secret may be part of any word, and counts only as a word of its own."""
+"""Length below which a secret may be part of any word, and counts only as a separate word."""
 
 _patterns: dict[str, re.Pattern[str]] = {}
 
 
 def register_credentials(access_key: str, secret_key: str, token: str | None) -> None:
-    """Remember what requests are signed with."""
+    """Remember the credentials that requests are signed with."""
     if _ISSUED_KEY_ID.match(access_key):
         register_secrets(access_key)
     register_secrets(secret_key, token or "")
 
 
 def register_secrets(*secrets: str) -> None:
-    """Remember texts that no message may quote, the oldest of too many excepted."""
+    """Remember texts that no message may quote; beyond the limit the oldest are dropped."""
     for secret in secrets:
         if secret in _patterns or not _is_recognisable(secret):
             continue
@@ -42,12 +43,12 @@ def register_secrets(*secrets: str) -> None:
 
 
 def quotes_secret(message: str) -> bool:
-    """Return whether a message holds one of the secrets, or the beginning of one."""
+    """Return whether a message contains one of the secrets, or the beginning of one."""
     return any(pattern.search(message) for pattern in _patterns.values())
 
 
 def redacted(text: str) -> str:
-    """Return a text with ``***`` in the place of each secret, or of what is quoted of one."""
+    """Return a text with ``***`` instead of each secret, or of the quoted part of one."""
     for pattern in _patterns.values():
         text = pattern.sub("***", text)
     return text

@@ -1,4 +1,4 @@
-"""Names the option that a refusal is about, and the rights that it needs; pure."""
+"""Names the option that a refusal is about, and the permissions that it needs; pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ("name_option",)
 
 
 class _Sent(NamedTuple):
-    """A field of PutOptions, the option that it comes from, and how a refusal names it.
+    """A field of PutOptions, the option that sets it, and how a refusal names it.
 
     ``names`` are parts of header names as they occur in messages, ``codes`` are S3 error codes.
     """
@@ -55,9 +55,9 @@ _OWN_RIGHTS: Final = (("acl", "s3:PutObjectAcl"), ("tags", "s3:PutObjectTagging"
 
 
 def name_option(error: StoreError, options: PutOptions) -> None:
-    """Name in the message of ``error`` which of the options the endpoint refuses, where it says so.
+    """Add to the message of ``error`` which option the endpoint refuses, if it says so.
 
-    Only what was sent is named: a policy that demands encryption names its header too.
+    Only options that were sent are named: a policy that demands encryption names its header too.
     """
     prefix = f"{subject(error.operation, error.bucket, error.key)}: "
     if not error.message.startswith(prefix):

@@ -1,11 +1,11 @@
-"""The body of an upload as aiohttp sends it: no time-out while it moves, and its early answer is read.
+"""SentBody: sends a body with aiohttp, without a time-out while it moves, and reads an early response.
 
-aiohttp by itself waits for ever while a body is sent that no longer moves, and counts its time-out for the
-answer from when the kernel took the last byte, which on a slow line is minutes before that byte has left.
+aiohttp by itself waits forever for a body that no longer moves, and its time-out for the response begins when
+the kernel has accepted the last byte, which on a slow line is minutes before that byte is sent.
 
-Limits, which are aiohttp's: it sends no body before ``100 Continue``, however long that takes to come; and
-under TLS an answer that comes with a reset between the last look at the socket and a write is lost, and
-reported as a lost connection, because nothing can be given to its layer of TLS any more.
+Limits, which are aiohttp's: it sends no body before ``100 Continue``, however long that takes; and under TLS
+a response that arrives with a reset between the last check of the socket and a write is lost, and reported as
+a lost connection, because its TLS layer accepts no more bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aios3sync.store.socket_state import is_readable, unacknowledged
 __all__ = ("LEAST", "SentBody", "end_body")
 
 LEAST: Final = 64 * 1024
-"""Bytes from which a body is sent like this; smaller ones leave at once."""
+"""Bytes from which a body is sent in this way; smaller ones are sent at once."""
 _SLICE: Final = 64 * 1024
 _ACCEPTED: Final = 300
 _LAST_WORDS: Final = 64 * 1024
@@ -34,13 +34,13 @@ _SENDING: ContextVar[SentBody | None] = ContextVar("aios3sync_boto_body", defaul
 
 
 class SentBody(Payload):
-    """One body in one request; ``finish`` is called when that has its answer or failed.
+    """One body in one request; ``finish`` is called when that has its response or has failed.
 
     Args:
         content: the bytes.
         quiet: seconds without progress after which the upload fails, unless ``rate`` allows more.
-        watch: told what has left.
-        rate: of the answers to all bodies that the client sends.
+        watch: is notified of sent bytes.
+        rate: of the responses to all bodies of the client.
     """
 
     _autoclose = True
@@ -99,12 +99,12 @@ class SentBody(Payload):
             self._granted = self._protocol.read_timeout = self._patience()  # begins when this returns
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send the body, whose length is the one that was announced."""
+        """Send the body, which has the announced length."""
         del content_length
         await self.write(writer)
 
     def finish(self, *, accepted: bool = False) -> None:
-        """Report the rest of a body that was handed over whole; report and time nothing any more."""
+        """Report the rest of a body that was passed on completely, then stop reporting and timing."""
         if self._pending:
             self._pending = False
             self._rate.end(len(self._content), accepted=accepted)
@@ -118,7 +118,7 @@ class SentBody(Payload):
         self._transport = self._protocol = self._timer = None
 
     def look(self) -> bool:
-        """See how much has left; return whether it is more than before."""
+        """Check how much was sent; return whether it is more than before."""
         transport = self._transport
         if transport is None or self.left == self._written:
             return False
@@ -148,13 +148,13 @@ class SentBody(Payload):
         self._timer = asyncio.get_running_loop().call_later(self._tick, self._see)
 
     def _patience(self) -> float:
-        """Return for how many seconds nothing need move: what was sent before is answered before."""
+        """Return for how many seconds no progress is allowed: earlier bodies get their responses first."""
         return self._quiet + self._rate.allowance(self._ahead, self._quiet)
 
     def _see(self) -> None:
-        """End a body that does not move; then begin aiohttp's time-out again as long as the end of it moves.
+        """End a body that does not move; restart aiohttp's time-out as long as its end moves.
 
-        The wait for room is never cancelled: aiohttp would find it cancelled at the next slice.
+        The wait for buffer space is never cancelled: aiohttp would find it cancelled at the next slice.
         """
         protocol, transport = self._protocol, self._transport
         if transport is None or self._lost:
@@ -176,9 +176,9 @@ class SentBody(Payload):
         self._wait()
 
     def _watch_for_loss(self, protocol: ResponseHandler) -> None:
-        """Read what came before the connection broke while nothing ran here: its socket is open until then.
+        """Read what was received before the connection broke between two steps: its socket is open till then.
 
-        A loop that writes when the task waits (uvloop) reports a failed write in this way alone.
+        A loop that writes while the task waits (uvloop) reports a failed write only in this way.
         """
 
         def lost(error: BaseException | None) -> None:
@@ -190,9 +190,9 @@ class SentBody(Payload):
         vars(protocol)["connection_lost"] = lost
 
     def _read_last_words(self) -> None:
-        """Read what came before a write failed: the loop closes the socket in its next turn, unread.
+        """Read what was received before a write failed: the loop closes the socket unread in its next turn.
 
-        Never once the connection is lost: the number of its socket may be another's by then.
+        Not once the connection is lost: its descriptor may belong to another socket by then.
         """
         protocol, transport = self._protocol, self._transport
         if protocol is None or transport is None or self._lost:
@@ -211,7 +211,7 @@ class SentBody(Payload):
 
 
 def end_body(*, response_dict: dict[str, Any] | None = None, **_: Any) -> None:
-    """End the body of the request that has its answer, or failed; an event handler of botocore."""
+    """End the body of a request that has its response or has failed; an event handler of botocore."""
     body = _SENDING.get()
     if body is not None:
         body.finish(accepted=response_dict is not None and response_dict["status_code"] < _ACCEPTED)

@@ -1,4 +1,4 @@
-"""Opening the one aioboto3 client, and preparing a caller's own; it sends nothing itself."""
+"""Opens the aioboto3 client, and prepares a caller's own; sends nothing itself."""
 
 from __future__ import annotations
 
@@ -64,11 +64,12 @@ async def open_client(
     Args:
         options: how to reach S3.
         session: the caller's own, or ``None``.
-        has_keys: False where the chain of credentials was asked just now and has none: it is not asked again,
-            which takes a second where there is no service of credentials to answer.
+        has_keys: False if the chain of credentials was just searched and has none: it is not searched again,
+            which takes a second where no service responds.
 
     Raises:
-        CredentialsError: the profile does not exist or cannot be read, or holds keys that cannot be sent.
+        CredentialsError: the profile does not exist or cannot be read, or has credentials that cannot be
+            sent.
         UsageError: the CA bundle is missing, both a session and a profile are given, or the endpoint that the
             session chose is no URL.
     """
@@ -103,7 +104,7 @@ async def open_client(
 
 
 async def _entered(context: Any) -> Any:
-    """Return the client; of an endpoint that is no URL botocore raises a ValueError that may hold keys."""
+    """Return the client; for an endpoint that is no URL, botocore's ValueError may contain credentials."""
     try:
         return await context.__aenter__()
     except ValueError as error:
@@ -130,7 +131,7 @@ def _accepted(url: str | None) -> str | None:
 
 
 def _no_underscores(authority: str) -> str:
-    """Return a host name that botocore takes: each label begins and ends with a letter or a digit."""
+    """Return a host name that botocore accepts: each label begins and ends with a letter or a digit."""
     return re.sub(r"_", "-", re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", "x", authority))
 
 
@@ -168,7 +169,7 @@ def adopt_client(client: Any) -> Any:
 
 
 async def _register_credentials(request_signer: Any, **_: Any) -> None:
-    """Register the credentials where they are seen first if the client is the caller's own."""
+    """Register the credentials at their first use, if the client is the caller's own."""
     credentials = getattr(request_signer, "_credentials", None)
     if credentials is not None:
         frozen = await credentials.get_frozen_credentials()
@@ -195,14 +196,14 @@ def _config(options: ConnectOptions, *, renamed: bool) -> AioConfig:
 
 
 class _NoKeys:
-    """Takes the place of a chain of credentials that has none."""
+    """Replaces a chain of credentials that has none."""
 
     async def load_credentials(self) -> None:
         """Return no credentials."""
 
 
 def _own_session(options: ConnectOptions, has_keys: bool) -> aioboto3.Session:
-    """Runs in a thread: botocore reads some megabytes of JSON, which would stop the loop for long."""
+    """Runs in a thread: botocore reads some megabytes of JSON, which would block the event loop."""
     if options.ca_bundle and not os.path.exists(options.ca_bundle):
         raise UsageError(f"ca_bundle: {options.ca_bundle!r} does not exist")
     core = get_session()
@@ -263,7 +264,7 @@ def _send_body(request: Any, *, quiet: float, rate: AnswerRate, **_: Any) -> Non
 
 
 class _WatchedBody(BytesIO):
-    """A body that reports to its watch what is read from it; aiohttp reads more when the socket has room."""
+    """A body that reports to its watch what is read from it; aiohttp reads when the socket accepts more."""
 
     def __init__(self, content: bytes, watch: BodyWatch) -> None:
         super().__init__(content)  # shares the bytes
@@ -278,7 +279,7 @@ class _WatchedBody(BytesIO):
 
 
 def _watch_body(request: Any, **_: Any) -> None:
-    """Report how the body leaves, if that is asked for; it is signed, and read once more to be sent."""
+    """Report the progress of the body, if it is watched; it is signed, and read once more to be sent."""
     watch = body_watch()
     if watch is None:
         return

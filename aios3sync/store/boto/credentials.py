@@ -1,6 +1,6 @@
 """RenewableCredentials: the credentials that a client signs with, replaced when they are refused.
 
-botocore asks the chain of credentials once and refreshes only what says when it expires.
+botocore searches the chain of credentials once, and refreshes only credentials with an expiry.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ("RenewableCredentials", "chain_of", "make_renewable", "renewable_of")
 _LOG: Final = logging.getLogger(__name__)
 
 Chain = Callable[[], Any]
-"""Asks the chain anew; blocks, and returns credentials or ``None``."""
+"""Searches the chain again; blocks, and returns credentials or ``None``."""
 
 
 class RenewableCredentials(Renewal):
-    """Credentials of a client, in the place of those that botocore found.
+    """Credentials of a client, which replace those that botocore found.
 
     Args:
         found: what botocore found.
-        chain: asks for others.
+        chain: finds new ones.
         clock: seconds, never going back.
     """
 
@@ -48,7 +48,7 @@ class RenewableCredentials(Renewal):
         return getattr(self._found, name)
 
     async def get_frozen_credentials(self) -> Any:
-        """Key, secret and token of now, refreshed by botocore where they say when they expire.
+        """Return the current key, secret and token, refreshed by botocore if they have an expiry.
 
         Raises:
             CredentialRetrievalError: a refresh brought expired ones, which botocore calls a RuntimeError.
@@ -63,7 +63,7 @@ class RenewableCredentials(Renewal):
         return _cleaned(frozen, str(self.method))
 
     async def _replace(self) -> bool:
-        """Ask the chain; what can be wrong with it is logged: the refusal that led here says more."""
+        """Search the chain; its errors are logged, as the refusal that led here says more."""
         fresh = await self._asked_anew()
         if fresh is None:
             return False
@@ -88,7 +88,7 @@ class RenewableCredentials(Renewal):
 
 
 def make_renewable(client: Any, chain: Chain | None) -> None:
-    """Replace what a client of ours signs with, where it signs at all and there is a chain to ask."""
+    """Make the credentials of our client renewable, if it signs at all and there is a chain."""
     signer = getattr(client, "_request_signer", None)
     found = getattr(signer, "_credentials", None)
     if signer is not None and found is not None and chain is not None:
@@ -96,7 +96,7 @@ def make_renewable(client: Any, chain: Chain | None) -> None:
 
 
 def renewable_of(client: Any) -> RenewableCredentials | None:
-    """The credentials of a client, where they are renewable."""
+    """Return the credentials of a client, if they are renewable."""
     found = getattr(getattr(client, "_request_signer", None), "_credentials", None)
     return found if isinstance(found, RenewableCredentials) else None
 
@@ -106,8 +106,8 @@ def chain_of(options: ConnectOptions, session: Any = None) -> Chain | None:
 
     Args:
         options: name the profile, where the session is our own.
-        session: the caller's own aioboto3 session. Credentials that it was given by hand have no chain, and
-            those of another kind than it has are not taken for the same identity.
+        session: the caller's own aioboto3 session. Credentials that were set explicitly have no chain, and
+            credentials of another type are not taken for the same identity.
     """
     if session is None:
         return partial(_own, options.profile)
@@ -132,13 +132,13 @@ def _of_session(core: Any) -> Any:
 
 
 def _run(core: Any) -> Any:
-    """Ask in a loop of this thread: reading files and waiting for processes stops no other."""
+    """Search on a loop of this thread: reading files and waiting for processes blocks no other."""
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(core.get_component("credential_provider").load_credentials())
 
 
 def _cleaned(frozen: Any, method: str) -> Any:
-    """The keys without white space around them, whatever they were read from."""
+    """Return the credentials without white space around them, whatever their source."""
     return frozen._replace(
         access_key=cleaned("access_key", frozen.access_key, method),
         secret_key=cleaned("secret_key", frozen.secret_key, method),

@@ -1,4 +1,4 @@
-"""Exceptions of botocore and aiohttp mapped to ours; the one place that distinguishes them."""
+"""Maps exceptions of botocore and aiohttp to ours; only this module distinguishes them."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ _CUT: Final = (
 
 @contextmanager
 def map_errors(operation: str, bucket: str, key: str | None = None) -> Iterator[None]:
-    """Turn what botocore and aiohttp raise into our exceptions, chained to their cause.
+    """Convert exceptions of botocore and aiohttp to ours, chained to their cause.
 
-    Anything else passes: an error of our own code is not an answer of S3.
+    Other exceptions pass: an error of our own code is no response of S3.
     """
     try:
         yield
@@ -91,13 +91,13 @@ def _refused(error: boto_errors.ClientError, operation: str, bucket: str, key: s
 
 
 def code_of_failure(error: Exception, operation: str) -> str:
-    """Return the code of a request without an answer; empty where nothing was sent."""
+    """Return the code of a request without a response; empty where nothing was sent."""
     unsent = (UnicodeEncodeError, boto_errors.ParamValidationError, *_CREDENTIALS)
     return "" if isinstance(error, unsent) else _failure(error, operation)[1]
 
 
 def _failure(error: Exception, operation: str) -> tuple[type[StoreError], str, str]:
-    """Kind, code and text for a request without a usable answer.
+    """Return class, code and text for a request without a usable response.
 
     ``NoConnection`` is the code of requests that certainly were not carried out. Only texts of known
     content are repeated: an address may hold a presigned query, a proxy's may hold a password.
@@ -140,7 +140,7 @@ def _failure(error: Exception, operation: str) -> tuple[type[StoreError], str, s
 
 
 def _never_sent(error: Exception, cause: object) -> bool:
-    """Return whether no connection was made; aiobotocore says so of one that broke later as well."""
+    """Return whether no connection was made; aiobotocore reports broken connections in the same way."""
     return isinstance(error, boto_errors.ConnectTimeoutError) or isinstance(
         cause, aiohttp.ClientConnectorError
     )

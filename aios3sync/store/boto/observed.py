@@ -1,4 +1,4 @@
-"""ObservedClient: an S3 client of botocore that tells an observer of each request that has ended."""
+"""ObservedClient: an S3 client of botocore that reports each ended request to an observer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ("ObservedClient",)
 
 
 class ObservedClient:
-    """Hands on every attribute of ``client``; its operations are observed.
+    """Passes on every attribute of ``client``; its operations are observed.
 
     Args:
         client: an open aioboto3 S3 client.

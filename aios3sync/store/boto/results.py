@@ -1,7 +1,7 @@
-"""Convert the parsed answers of botocore to the values of the store protocol; pure, and no guessing.
+"""Converts parsed responses of botocore to the values of the store protocol; pure, without guessing.
 
-What a listing must have and has not makes the listing untrustworthy: a login page of a proxy, or half an
-answer, parses as an empty listing otherwise.
+A listing without a required element is not trusted: otherwise the login page of a proxy, or half a response,
+would be parsed as an empty listing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Marker = TypeVar("Marker", str, int)
 
 
 def seconds(answer: Answer, member: str) -> float:
-    """Return a timestamp as seconds since the epoch, 0 where there is none."""
+    """Return a timestamp as seconds since the epoch; 0 where there is none."""
     moment = answer.get(member)
     return float(moment.timestamp()) if moment else 0.0
 
@@ -95,7 +95,7 @@ def head_result(answer: Answer, size: int) -> HeadResult:
 
 
 def object_checksum(answer: Answer) -> ObjectChecksum | None:
-    """Return the checksum in the answer of HeadObject, if it has one."""
+    """Return the checksum in the response of HeadObject, if it has one."""
     values = {name: text for name, member in _CHECKSUMS if (text := answer.get(member)) is not None}
     return read_checksum(values, answer.get("ChecksumType", "")) if values else None
 
@@ -113,10 +113,10 @@ def canned_acl(answer: Answer) -> str:
 
 
 def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> GetResult:
-    """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range.
+    """Return a body with its facts; where a server ignores ranges, the range is cut out of the whole object.
 
     Raises:
-        ValueError: it is of another range than was asked for.
+        ValueError: it is another range than was requested.
     """
     content_range = answer.get("ContentRange", "")
     if content_range:
@@ -130,7 +130,7 @@ def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> G
 
 @contextmanager
 def whole_answer(operation: str, bucket: str, key: str | None = None) -> Iterator[None]:
-    """Refuse an answer without what it must have, or a listing with keys that are not UTF-8."""
+    """Refuse a response without a required element, or a listing with keys that are not UTF-8."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
@@ -142,7 +142,7 @@ def whole_answer(operation: str, bucket: str, key: str | None = None) -> Iterato
 
 
 def refuse_html(answer: Answer) -> None:
-    """Raise ValueError for the page of a proxy, where S3 answers nothing that could be missed."""
+    """Raise ValueError for the page of a proxy, where the response of S3 has no required element."""
     if "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
         raise ValueError("a web page")
 
@@ -155,7 +155,7 @@ def decoded(answer: Answer, text: str) -> str:
 
 
 def _object_size(size: int) -> int:
-    """Return the bytes of an object; raises ValueError for a number that none has or no column holds."""
+    """Return the bytes of an object; raises ValueError for an impossible or too large number."""
     if not 0 <= size <= LARGEST:
         raise ValueError(f"a size of {size} bytes")
     return size
@@ -166,7 +166,7 @@ def list_page(answer: Answer, token: str | None) -> ListPage:
 
     Raises:
         ValueError: it does not say whether it is the last one.
-        NoTokenError: it is not the last one, and does not say where the next one starts.
+        NoTokenError: it is not the last one, but does not say where the next one begins.
     """
     page = _page(answer)
     if not answer["IsTruncated"]:
@@ -178,7 +178,7 @@ def list_page(answer: Answer, token: str | None) -> ListPage:
 
 
 def marker_page(answer: Answer, marker: str) -> ListPage:
-    """Return one page of ListObjects, the answer to ``marker``; raises as :func:`list_page`."""
+    """Return one page of ListObjects, the response to ``marker``; raises as :func:`list_page`."""
     page = _page(answer)
     if not answer["IsTruncated"]:
         return page
@@ -204,9 +204,9 @@ def _page(answer: Answer) -> ListPage:
 
 
 def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
-    """Return one page of versions and delete markers; raises ValueError where it does not lead on.
+    """Return one page of versions and delete markers; raises ValueError if the next page is unknown.
 
-    botocore keeps them apart: they are brought together by key and time.
+    botocore keeps the two separate: they are merged by key and time.
     """
     versions = [
         ListedVersion(
@@ -246,7 +246,7 @@ def listed_parts(stored: Iterable[Answer]) -> list[ListedPart]:
 
 
 def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Marker]:
-    """Return the markers of the next page; raises ValueError where they do not lead on."""
+    """Return the markers of the next page; raises ValueError if they do not advance."""
     following = {name: marker for name, marker in markers.items() if marker}
     if not following or following == dict(previous):
         raise ValueError(NO_WAY_ON)

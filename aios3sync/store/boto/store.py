@@ -1,4 +1,4 @@
-"""BotoStore: every verb of the seam as low-level calls of one aioboto3 client; it never retries."""
+"""BotoStore: all operations of the store as low-level calls of one aioboto3 client; it never retries."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ class BotoStore:
     Args:
         client: an open aioboto3 S3 client; it belongs to the caller.
         bucket: a bucket name, an access-point alias or an ARN.
-        capabilities: what the endpoint can do; ``None`` asks :func:`capabilities_of`.
-        profile: what is known of the endpoint beyond that, and changes while the session lasts.
+        capabilities: what the endpoint can do; ``None`` for those of :func:`capabilities_of`.
+        profile: further facts about the endpoint, which may change during the session.
         sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
         request_payer: ``requester`` where the requester pays, for all requests without put options.
-        observer: takes each request that has ended, ``None`` for nobody.
+        observer: takes each request that has ended; ``None`` for no observer.
     """
 
     def __init__(  # noqa: PLR0913 - what a store has besides its bucket; all with defaults
@@ -131,12 +131,12 @@ class BotoStore:
 
     @property
     def bucket(self) -> str:
-        """The bucket that this store speaks for."""
+        """The bucket of this store."""
         return self._bucket
 
     @property
     def capabilities(self) -> StoreCapabilities:
-        """What the endpoint is known to do, by its name and by what its answers showed."""
+        """What the endpoint is known to do, from its name and its responses."""
         return observed_capabilities(self._capabilities, self.profile)
 
     async def put(
@@ -193,7 +193,7 @@ class BotoStore:
         return await get_into(self, key, buffer, start, if_match, version_id)
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
-        """Ask for the facts of an object with one HeadObject."""
+        """Return the facts of an object with one HeadObject."""
         asked = _version(version_id) | ({"ChecksumMode": "ENABLED"} if checksums else {})
         with map_errors("HeadObject", self._bucket, key):
             answer = await self._client.head_object(**self._reading(key), **asked)
@@ -211,7 +211,7 @@ class BotoStore:
         max_keys: int = 1000,
         restores: bool = False,
     ) -> ListPage:
-        """Get one page with one ListObjectsV2, or with one ListObjects where the endpoint knows no other."""
+        """Return one page with one ListObjectsV2, or with one ListObjects if the endpoint knows only that."""
         common = {
             "Bucket": self._bucket,
             "Prefix": prefix,
@@ -241,7 +241,7 @@ class BotoStore:
         return await self._paging.page(token, start_after, by_token, by_marker)
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
-        """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
+        """Delete with one DeleteObjects, and with DeleteObject the keys that XML cannot hold."""
         return await delete_keys(self, items, self._delete_batch)
 
     async def delete_one(self, item: DeleteItem) -> None:
@@ -266,7 +266,7 @@ class BotoStore:
             return put_result(answer, answer["CopyObjectResult"]["ETag"])
 
     async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
-        """Ask with one GetObjectTagging."""
+        """Return the tags with one GetObjectTagging."""
         parameters = self._at(key) | self._payer | _version(version_id)
         with map_errors("GetObjectTagging", self._bucket, key):
             answer = await self._client.get_object_tagging(**parameters)
@@ -274,7 +274,7 @@ class BotoStore:
             return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
-        """Ask with one HeadObject for one part."""
+        """Return the facts of one part with one HeadObject."""
         parameters = self._reading(key) | _version(version_id)
         with map_errors("HeadObject", self._bucket, key):
             answer = await self._client.head_object(**parameters, PartNumber=number)
@@ -282,7 +282,7 @@ class BotoStore:
             return PartHead(int(answer["ContentLength"]), answer.get("PartsCount", 0))
 
     async def restore(self, key: str, request: RestoreRequest) -> bool:
-        """Ask with one RestoreObject, which answers 202 where it began and 200 where it was done before."""
+        """Send one RestoreObject: status 202 means that the restore began, 200 that it was done before."""
         days = {"Days": request.days} if request.days else {}
         parameters = self._at(key) | self._payer | _version(request.version_id)
         with map_errors("RestoreObject", self._bucket, key):
@@ -293,7 +293,7 @@ class BotoStore:
         return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK)
 
     async def acl(self, key: str) -> str:
-        """Ask with one GetObjectAcl."""
+        """Return the canned ACL with one GetObjectAcl."""
         with map_errors("GetObjectAcl", self._bucket, key):
             answer = await self._client.get_object_acl(**self._at(key), **self._payer)
         with whole_answer("GetObjectAcl", self._bucket, key):
@@ -327,7 +327,7 @@ class BotoStore:
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
-        """Join the parts with CompleteMultipartUpload; missing checksums are asked for with ListParts."""
+        """Join the parts with CompleteMultipartUpload; missing checksums are requested by ListParts."""
         listed = await self._listed(key, upload_id, parts, options.checksum)
         payer = {"RequestPayer": options.request_payer} if options.request_payer else {}
         with map_errors("CompleteMultipartUpload", self._bucket, key):
@@ -355,7 +355,7 @@ class BotoStore:
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
         """List all unfinished uploads, with as many ListMultipartUploads as their pages need.
 
-        Encoded keys are asked for only of AWS: SeaweedFS says that it encodes them, and does not.
+        Encoded keys are requested only from AWS: SeaweedFS claims that it encodes them, but does not.
         """
         encoding = {"EncodingType": "url"} if self._capabilities.sorted_listing else {}
         uploads: list[ListedUpload] = []
@@ -379,7 +379,7 @@ class BotoStore:
                 )
 
     async def versioning(self) -> str:
-        """Ask with one GetBucketVersioning."""
+        """Return the versioning status with one GetBucketVersioning."""
         with map_errors("GetBucketVersioning", self._bucket):
             answer = await self._client.get_bucket_versioning(Bucket=self._bucket)
         with whole_answer("GetBucketVersioning", self._bucket):
@@ -389,7 +389,7 @@ class BotoStore:
     async def list_versions_page(
         self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
     ) -> VersionPage:
-        """Get one page with one ListObjectVersions."""
+        """Return one page with one ListObjectVersions."""
         markers = zip(("KeyMarker", "VersionIdMarker"), token or (), strict=False)
         with map_errors("ListObjectVersions", self._bucket):
             answer = await self._client.list_object_versions(
@@ -410,7 +410,7 @@ class BotoStore:
     async def presign_many(
         self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
     ) -> list[str]:
-        """Sign URLs locally, one after the other: botocore takes about a millisecond for each."""
+        """Sign URLs locally, one after another: botocore takes about a millisecond for each."""
         seconds_valid, operation = lifetime(expires, method), _PRESIGNED[method]
         urls = []
         for key in keys:
@@ -430,7 +430,7 @@ class BotoStore:
         return {"Bucket": self._bucket, "Key": key, **self._customer, **self._payer}
 
     def _source(self, source: CopySource) -> dict[str, Any]:
-        """Return the parameters of a copy that are about its source."""
+        """Return the parameters for the source of a copy."""
         customer_key = self._customer_key if source.customer_key is None else source.customer_key
         address = {"Bucket": source.bucket or self._bucket, "Key": source.key} | _version(source.version_id)
         return {"CopySource": address} | copy_source_parameters(source.etag, customer_key)
@@ -438,8 +438,8 @@ class BotoStore:
     def _digest(self, body: Body, md5: bytes, checksum: str) -> dict[str, str]:
         """Return the parameters by which the endpoint verifies the body.
 
-        Directory buckets know no MD5: there a CRC does it, unless another ``checksum`` goes along (that
-        of a part has to be the one that its upload was created with).
+        Directory buckets know no MD5: there a CRC is sent, unless another ``checksum`` is set (that of a part
+        has to be the one with which its upload was created).
         """
         if not self._directory:
             return {"ContentMD5": b64encode(md5).decode("ascii")} if md5 else {}
@@ -470,7 +470,7 @@ class BotoStore:
     async def _listed(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], algorithm: str
     ) -> list[dict[str, Any]]:
-        """Return the parts as CompleteMultipartUpload names them, with what they were sent with."""
+        """Return the parts as CompleteMultipartUpload names them, with their checksums."""
         listed: list[dict[str, Any]] = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         if not algorithm:
             return listed

@@ -1,8 +1,8 @@
 """BlockingConnection: one connection to the endpoint of a bucket, for a run without an event loop.
 
-It serves the everyday case alone: settings and keys of the static tier (see ``sources.py``), no proxy, one
-request after the other. It repeats nothing and follows nothing. Whatever is out of the ordinary is an error,
-and then everything is left to :class:`~aios3sync.store.wire.store.WireStore`, which begins anew.
+Only for the common case: settings and credentials of the static tier (see ``sources.py``), no proxy, one
+request after another. It neither repeats requests nor follows redirects. Anything unusual is an error, and
+then :class:`~aios3sync.store.wire.store.WireStore` does everything from the beginning.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class NotPlainError(ValueError):
 
 
 class BlockingConnection:
-    """One connection. Every method blocks, for the patience in each of its steps at most.
+    """One connection. Every method blocks, in each of its steps at most for the given patience.
 
     Args:
         options: how to reach S3.
-        bucket: where requests go.
+        bucket: of the requests.
 
     Raises:
         NotPlainError: the connection is not a common one.
@@ -71,14 +71,14 @@ class BlockingConnection:
         self._ended = False
 
     def send(self, request: HttpRequest, patience_s: float = _PATIENCE_S) -> None:
-        """Send a request, on a new connection where the endpoint has ended the last one.
+        """Send a request, on a new connection if the endpoint has closed the last one.
 
         Args:
             request: what to send.
-            patience_s: for how many seconds its steps wait, those of its answer as well.
+            patience_s: seconds that each step waits, including those of the response.
 
         Raises:
-            OSError: the connection does not take it.
+            OSError: it cannot be sent.
         """
         if self._ended:
             self._socket.close()
@@ -87,10 +87,10 @@ class BlockingConnection:
         self._socket.sendall(self._heads.head(request, moment(int(time.time()))) + bytes(request.body))
 
     def receive(self) -> HttpResponse:
-        """Wait for the answer to the request that was sent.
+        """Wait for the response to the request that was sent.
 
         Raises:
-            NotPlainError: the answer is no HTTP, or is not whole.
+            NotPlainError: the response is not HTTP, or is incomplete.
             OSError: there is none.
         """
         answer = _Answer()
@@ -126,11 +126,11 @@ class _Answer:
     """One HTTP response while it is received; the parser calls the methods ``on_…``.
 
     Attributes:
-        status: of a refusal its body is not waited for.
+        status: of the response; the body of a refusal is not waited for.
         headers: names in lower case.
         body: its pieces.
         ended: whether it is complete.
-        keeps_alive: another request may follow on its connection.
+        keeps_alive: whether another request may follow on its connection.
     """
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class _Answer:
         """Take the next bytes.
 
         Raises:
-            NotPlainError: they are not those of an answer.
+            NotPlainError: they are not those of a response.
         """
         self._received += len(data)
         try:
@@ -161,7 +161,7 @@ class _Answer:
         self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Look at the status: what a refusal says is reported by a store, in its words."""
+        """Check the status: a refusal is left to a store, which reports it."""
         if self.ended:
             raise NotPlainError("another answer after the one that was asked for")
         self.status = self._parser.get_status_code()

@@ -22,11 +22,11 @@ above) the object may be stored all the same."""
 
 
 class BlockingPuts:
-    """Stores objects one after the other. Every method blocks.
+    """Stores objects one after another. Every method blocks.
 
     Args:
         options: how to reach S3.
-        bucket: where to store.
+        bucket: of the objects.
 
     Raises:
         NotPlainError, OSError, UsageError: as :class:`~.blocking_connection.BlockingConnection`.
@@ -37,11 +37,11 @@ class BlockingPuts:
         self._requests = RequestBuilder()
 
     def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> PutResult | None:
-        """Store one object with one PutObject; return ``None`` where it is certain not to be stored.
+        """Store one object with one PutObject; return ``None`` if it was certainly not stored.
 
         Raises:
-            NotPlainError: the answer does not say that these bytes were stored; they may be.
-            OSError: there is no answer.
+            NotPlainError: the response does not confirm that these bytes were stored; they may be.
+            OSError: there is no response.
         """
         self._connection.send(self._requests.put(key, body, options, md5=md5, sha256=sha256), _PATIENCE_S)
         answer = self._connection.receive()

@@ -1,4 +1,4 @@
-"""HttpResponse: one answer of HTTP as a value; what reads it needs nothing of a connection."""
+"""HttpResponse: one HTTP response as a value; its readers need no connection."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def _parent_on_linux() -> str:
     """Return the directory that platformdirs chooses in nearly all cases, without the 20 ms of its import.
 
     The rules are those of https://specifications.freedesktop.org/basedir-spec/latest/; empty where neither
-    variable is set.
+    variable decides it.
     """
     chosen, home = os.environ.get("XDG_STATE_HOME", ""), os.environ.get("HOME", "")
     if os.path.isabs(chosen):

@@ -116,6 +116,7 @@ FOREIGN: dict[str, set[str]] = {
     "aiohttp": {"store.boto"},
     "anyio": {""},
     "asyncpg": {"index.db.postgres"},
+    "awscrt": {"local.checksum"},
     "watchfiles": {"watch.changes"},
     "botocore": {"session", "store.boto", "store.wire.credential_chain", "index.follow.sqs"},
     "click": {"cli", "__main__"},
@@ -230,8 +231,7 @@ def _imported(node: ast.AST, names: frozenset[str]) -> Iterator[str]:
             below = f"{node.module}.{alias.name}"
             yield below if below.removeprefix(f"{PACKAGE}.") in names else node.module
     elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-        if isinstance(named := node.args[0], ast.Constant):
-            yield str(named.value)
+        yield from (str(named.value) for named in node.args if isinstance(named, ast.Constant))
 
 
 def is_within(name: str, places: set[str]) -> bool:
@@ -580,7 +580,7 @@ def test_importing_the_package_is_quick() -> None:
 
 
 def test_the_walk_sees_every_import() -> None:
-    """Those in functions, under TYPE_CHECKING, of ``from package import module``, and by name count as well."""
+    """Those in functions, under TYPE_CHECKING, of ``from package import module``, and by name count."""
     source = """
 import os.path, click
 from aios3sync.store import boto

@@ -116,6 +116,7 @@ FOREIGN: dict[str, set[str]] = {
     "aiohttp": {"store.boto"},
     "anyio": {""},
     "asyncpg": {"index.db.postgres"},
+    "anycrc": {"local.checksum"},
     "awscrt": {"local.checksum"},
     "watchfiles": {"watch.changes"},
     "botocore": {"session", "store.boto", "store.wire.credential_chain", "index.follow.sqs"},

@@ -63,7 +63,7 @@ async def weights_of(
         resources: of the session that begins it.
         known: the rows of the manifest, ``None`` where there are none.
         count: of shards.
-        index: that follows the run, ``None`` where none does.
+        index: the object index that follows the run; ``None`` for none.
 
     Raises:
         InventoryError: an inventory is damaged.
@@ -106,7 +106,7 @@ async def _indexed_weights(
 ) -> list[Weight]:
     """Return the weights of the first side that the index knows; the source of a copy comes first.
 
-    A bucket of another endpoint may have the name of one in the index, and other objects.
+    A bucket at another endpoint may have the same name as one in the index, but other objects.
     """
     from aios3sync.distributed.index_weights import index_weights
 

@@ -107,7 +107,7 @@ class Root:
         return {name for shard in self.shards for name in shard.layers}
 
     def is_of(self, other: Root) -> bool:
-        """Whether it is the same document of a directory, which nobody has replaced since it was read."""
+        """Whether it is the same document of a directory, not replaced since it was read."""
         return self.history[:1] == other.history[:1]
 
     def part(self, first: str, end: str) -> tuple[RangeLayers, ...]:
@@ -144,7 +144,7 @@ def begun(root: Root, run: OpenRun, is_gone: Callable[[str], bool]) -> Root:
     Args:
         root: that it has found.
         run: that begins, now.
-        is_gone: tells of a process that it has ended.
+        is_gone: returns whether a process is known to have ended.
     """
     return replace(root, state=numbered(root.state), open_runs=with_begun(root.open_runs, run, is_gone))
 

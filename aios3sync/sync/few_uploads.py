@@ -1,13 +1,14 @@
-"""Send the few small files that changed, without an event loop; see ``small_run.py``, which begins it.
+"""Send a few small files that changed, without an event loop; called by ``small_run.py``.
 
-The decisions, the requests and the rows are those of a run. All is done or nothing counts: what was stored is
-recorded when everything is, and where anything is out of the ordinary a run begins anew, and sends it again.
+The decisions, the requests and the rows are those of a run. Either everything is done or nothing counts:
+stored objects are recorded when all are stored; after anything unusual a run begins anew, and sends them
+again.
 
 Invariants
 ----------
 * The manifest is incomplete from before the first request until all rows are recorded (P10): a process that
   ends in between leaves a manifest with which the next run lists.
-* It becomes what it was where it is certain that not one object was stored: then a run needs no listing.
+* Its former state is restored if certainly no object was stored: then a run needs no listing.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class Puts(Protocol):
     """Stores small objects, see :class:`~aios3sync.store.wire.blocking_puts.BlockingPuts`."""
 
     def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> PutResult | None:
-        """Store one object; return ``None`` where it is certain not to be stored.
+        """Store one object; return ``None`` if it was certainly not stored.
 
         Raises:
-            ValueError, OSError: whether it is stored is not known.
+            ValueError, OSError: it is unknown whether it was stored.
         """
         ...
 
@@ -57,7 +58,7 @@ class SourceFiles(Protocol):
     """The files of a source, see :class:`~aios3sync.local.root.TreeRoot`."""
 
     def read_now(self, entry: SourceEntry) -> tuple[bytes, int] | None:
-        """Return a small file and when its reading began (ns); ``None`` where it is not as it was walked.
+        """Return a small file and when its reading began (ns); ``None`` if it changed since the walk.
 
         Raises:
             OSError: it cannot be read.
@@ -70,13 +71,13 @@ class SourceFiles(Protocol):
 
 
 class AppliedChanges(NamedTuple):
-    """What was done.
+    """The changes that were applied.
 
     Attributes:
-        uploaded: rows of the files that were sent, and why.
-        touched: how many files have another stat and the same content.
-        kept: how many turned out to be the same.
-        recorded: rows were written.
+        uploaded: rows of the sent files, and the reasons.
+        touched: number of files with another stat and the same content.
+        kept: number of files that turned out to be unchanged.
+        recorded: whether rows were written.
     """
 
     uploaded: list[tuple[RecordedEntry, str]]
@@ -91,7 +92,7 @@ class AppliedChanges(NamedTuple):
 
 
 class _File(NamedTuple):
-    """A file as it was read."""
+    """A file that was read."""
 
     entry: SourceEntry
     body: bytes
@@ -100,7 +101,7 @@ class _File(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """What is left to do once the files are read: uploads with their reasons, and rows to record."""
+    """The work after the files are read: uploads with their reasons, and rows to record."""
 
     uploads: list[tuple[_File, str]]
     touched: list[RecordedEntry]
@@ -116,7 +117,7 @@ def apply_changes(
     policy: Policy,
     open_puts: Callable[[], Puts],
 ) -> AppliedChanges | None:
-    """Send and record what changed; the state of the run is saved by the caller.
+    """Send and record the changes; the caller saves the state of the run.
 
     Args:
         request: the sync.
@@ -124,14 +125,14 @@ def apply_changes(
         manifest: of the pair, locked.
         actions: few.
         policy: what decisions depend on.
-        open_puts: opens what stores objects.
+        open_puts: opens the store for objects.
 
     Returns:
-        What was done; ``None`` where a run has to do it, of which nothing counts then.
+        The applied changes; ``None`` if a run has to do them, and nothing of it counts.
 
     Raises:
         ManifestError: the manifest cannot be written.
-        OSError, ValueError: of files and requests, as ``None``.
+        OSError, ValueError: errors of files and requests, with the same meaning as ``None``.
     """
     plan = _read(source, actions, policy)
     if plan is None:
@@ -161,7 +162,7 @@ def apply_changes(
 
 
 def _read(source: SourceFiles, actions: Sequence[Upload | CompareDigest], policy: Policy) -> _Plan | None:
-    """Read the files and settle what only their content decides."""
+    """Read the files and settle the comparisons that need their content."""
     uploads: list[tuple[_File, str]] = []
     touched: list[RecordedEntry] = []
     seen = kept = 0
@@ -203,7 +204,7 @@ def _read_file(source: SourceFiles, entry: SourceEntry) -> _File | None:
 def _send(
     uploads: Sequence[tuple[_File, str]], prefix: str, headers: HeaderPlan, puts: Puts, run: int
 ) -> list[RecordedEntry]:
-    """Store files one after the other, up to the first one that the endpoint refuses; return their rows."""
+    """Store files one after another, up to the first refusal; return the rows of stored ones."""
     rows = []
     for (entry, body, md5, settled), _ in uploads:
         utf8 = is_utf8(body) if headers.detects_charset(entry.key) else None

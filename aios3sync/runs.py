@@ -217,8 +217,10 @@ class Runs:
         async with AsyncExitStack() as stack:
             executor = await stack.enter_async_context(open_executor(cluster))
             if feed is not None and not request.options.dry_run:
+                from aios3sync.images.size import image_size, is_image_name
+
                 resources = await stack.enter_async_context(feed.attached(request, resources))
-                feed.lacks("the changes of a run on a cluster are not in it")
+                resources = replace(resources, inspect=image_size, inspected=is_image_name)
             report = await run_on_cluster(
                 request, resources, executor, connect, source_connect, self._open_store, feed
             )

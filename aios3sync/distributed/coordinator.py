@@ -29,6 +29,7 @@ from aios3sync.core.key_range import KeyRange
 from aios3sync.core.safety import Refusal
 from aios3sync.core.text import count
 from aios3sync.distributed import guards
+from aios3sync.distributed.change_intake import ChangeIntake
 from aios3sync.distributed.cluster_shards import ClusterShards, OpenStore
 from aios3sync.distributed.estimates import weights_of
 from aios3sync.distributed.exchanges import Exchanges
@@ -104,6 +105,8 @@ class _Coordinator:
     source_connect: ConnectOptions | None = None
     shards: ClusterShards | None = None
     index: IndexSubscriber | None = None
+    _intake: ChangeIntake | None = None
+    _exchanges: Exchanges | None = None
     _name: str = field(default_factory=lambda: secrets.token_hex(8))
     _reports: list[SyncReport] = field(default_factory=list)
     _facts: Sequence[ShardFacts] = ()
@@ -136,16 +139,24 @@ class _Coordinator:
             wants_events=self.resources.on_event is not discard
             and getattr(self.resources.on_event, "single_events", 0) >= 0,
             tokens=wanted,
+            follows=self.index is not None and not self.request.options.dry_run,
+            inspect=self.resources.inspect,
+            inspected=None if self.resources.inspect is None else self.resources.inspected,
         )
+        if self.index is not None and setup.follows:
+            self._intake = ChangeIntake(self.index)
         ranges = await self._cut(len(nodes))
         await to_thread.run_sync(self._manifest.lay_out, ranges)
         if self.shards is not None and not self.request.options.dry_run:
             await self.shards.publish()
-        self._steps = StepRunner(self.executor, setup, self.request, self._manifest, self._halt)
+        self._steps = StepRunner(self.executor, setup, self.request, self._manifest, self._halt, self._intake)
         try:
             async with self._in_touch(setup):
                 await self._phases(len(ranges), len(nodes))
         finally:
+            if self._intake is not None:
+                lost = self._exchanges is not None and self._exchanges.lost
+                self._intake.conclude(lost_node=lost and self.shards is not None)
             with anyio.CancelScope(shield=True):
                 errors_file = await self._conclude()
         return joined_report(
@@ -263,13 +274,14 @@ class _Coordinator:
     @asynccontextmanager
     async def _in_touch(self, setup: NodeSetup) -> AsyncIterator[None]:
         """Exchange messages with the nodes while the block lasts, then end and close them."""
-        exchanges = Exchanges(
+        self._exchanges = exchanges = Exchanges(
             self.executor,
             setup,
             self.resources.on_event,
             self._halt,
             workers=self.connect.workers,
             bandwidth=float(self.connect.bandwidth or math.inf),
+            intake=self._intake,
         )
         try:
             async with anyio.create_task_group() as tasks:

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 
 from aios3sync.concurrency import Stop
+from aios3sync.distributed.change_intake import ChangeIntake
 from aios3sync.distributed.event_buffer import decoded
 from aios3sync.distributed.leases import LeaseTable
 from aios3sync.distributed.messages import Executor, NodeMessage, NodeReport, NodeSetup
@@ -39,9 +40,14 @@ class Exchanges:
         halt: what stops the run.
         workers: requests in flight, all nodes together.
         bandwidth: bytes a second, all nodes together; infinite for no limit.
+        intake: takes the changes for the object index, where one follows the run.
+
+    Attributes:
+        nodes: that are there, as of the last look.
+        lost: a node was there that is not any more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two have defaults
         self,
         executor: Executor,
         setup: NodeSetup,
@@ -50,6 +56,7 @@ class Exchanges:
         *,
         workers: int,
         bandwidth: float = math.inf,
+        intake: ChangeIntake | None = None,
     ) -> None:
         self._executor = executor
         self._setup = setup
@@ -62,7 +69,9 @@ class Exchanges:
         self._looked = -math.inf
         self._wake, self._closed = anyio.Event(), anyio.Event()
         self._closing = False
+        self._intake = intake
         self.nodes: Mapping[str, str] = {}
+        self.lost = False
 
     async def run(self) -> None:
         """Exchange messages until :meth:`close`; run it as a task.
@@ -107,7 +116,8 @@ class Exchanges:
         now = time.monotonic()
         if now - self._looked >= _NODES_S or ending:
             self._looked = now
-            self.nodes = await self._executor.nodes()
+            before, self.nodes = self.nodes, await self._executor.nodes()
+            self.lost |= not before.keys() <= self.nodes.keys()
         nodes = self.nodes
         if len(nodes) > self._workers:
             raise ClusterError(
@@ -116,9 +126,14 @@ class Exchanges:
             )
         self._leases.keep(list(nodes))
         room = min(max(_EVENTS // max(len(nodes), 1), _LEAST_EVENTS), self._most)
+        changes = 0 if self._intake is None else self._intake.room // max(len(nodes), 1)
         messages = {
             name: NodeMessage(
-                setup=self._setup, lease=lease, stop=self._stop.signal or ending * _ENDING, events=room
+                setup=self._setup,
+                lease=lease,
+                stop=self._stop.signal or ending * _ENDING,
+                events=room,
+                changes=changes,
             )
             for name, lease in self._leases.renew().items()
         }
@@ -130,6 +145,8 @@ class Exchanges:
             for counter, number in report.counts.items():
                 counts[counter] = counts.get(counter, 0) + number
         self._sink(NodesReported(len(nodes), counts))
+        if self._intake is not None:
+            await self._intake.take([sent for report in reports.values() for sent in report.changes])
         return sum(report.use.active for report in reports.values())
 
     def _take_events(self, report: NodeReport) -> None:

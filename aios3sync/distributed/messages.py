@@ -7,9 +7,10 @@ finds its own, as does the process that began the run.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.distributed.leases import Lease, NodeUse
 from aios3sync.distributed.tokens import Token
 from aios3sync.manifest.layers import Layer
@@ -17,11 +18,17 @@ from aios3sync.manifest.protocol import Binding, ManifestState
 from aios3sync.options import ConnectOptions
 from aios3sync.sync.request import SyncRequest
 
+if TYPE_CHECKING:
+    from aios3sync.index.rows import Facts
+    from aios3sync.sync.resources import Inspect
+
 __all__ = (
+    "AttemptChanges",
     "Executor",
     "NodeMessage",
     "NodeReport",
     "NodeSetup",
+    "SentChanges",
     "ShardFile",
     "ShardOutcome",
     "ShardTask",
@@ -40,6 +47,8 @@ class NodeSetup:
         neighbours: number of nodes on the same machine, this one included, which share its cores.
         wants_events: whether the caller listens.
         tokens: what a node must see before it works.
+        follows: whether an object index takes the changes.
+        inspect, inspected: see :class:`~aios3sync.sync.resources.Resources`; functions of modules.
     """
 
     run: str
@@ -49,6 +58,34 @@ class NodeSetup:
     neighbours: int = 1
     wants_events: bool = True
     tokens: tuple[Token, ...] = ()
+    follows: bool = False
+    inspect: Inspect | None = None
+    inspected: Callable[[str], bool] | None = None
+
+
+class SentChanges(NamedTuple):
+    """Changes of the bucket, for the object index, that an ``attempt`` at a step has made."""
+
+    attempt: str
+    changes: Sequence[Facts]
+
+
+class AttemptChanges(NamedTuple):
+    """What an attempt at a step has changed in the bucket, when it has ended.
+
+    Attributes:
+        attempt: a random name.
+        number: of the attempt at its step, from 1.
+        total: how many changes.
+        rest: those of them that no exchange has taken.
+        trouble: why there are more that nobody knows; empty where there are none.
+    """
+
+    attempt: str
+    number: int
+    total: int
+    rest: Sequence[Facts]
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +97,14 @@ class NodeMessage:
         lease: what the node may use.
         stop: the number of the signal that requests a stop; 0 for none.
         events: how many events of single keys the report may hold.
+        changes: how many changes for the index the report may hold.
     """
 
     setup: NodeSetup
     lease: Lease
     stop: int = 0
     events: int = 0
+    changes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +115,13 @@ class NodeReport:
         use: what it uses of its lease.
         counts: what it has done since the last report, see :class:`~aios3sync.events.NodesReported`.
         events: events of single keys, each as its class and its fields.
+        changes: of the bucket, where an index takes them.
     """
 
     use: NodeUse
     counts: Mapping[str, int] = field(default_factory=dict)
     events: Sequence[tuple[type, tuple[Any, ...]]] = ()
+    changes: Sequence[SentChanges] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +188,7 @@ class ShardOutcome:
         held: the file with the deletes that were held.
         held_content: of that file, packed, where a dry run stores none.
         requests: for the files of the manifest, of this node since its last outcome.
+        changes: of the bucket, where an index takes them.
     """
 
     number: int
@@ -159,6 +201,7 @@ class ShardOutcome:
     held: str = ""
     held_content: bytes = b""
     requests: Mapping[str, int] = field(default_factory=dict)
+    changes: AttemptChanges | None = None
 
 
 class Executor(Protocol):

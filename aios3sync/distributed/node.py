@@ -16,7 +16,8 @@ import math
 import threading
 import time
 from contextlib import AsyncExitStack, suppress
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop, first_error
@@ -24,7 +25,14 @@ from aios3sync.core.keys import SCHEME
 from aios3sync.distributed.bucket_steps import NodeShards, run_bucket_step
 from aios3sync.distributed.event_buffer import EventBuffer
 from aios3sync.distributed.leases import Lease, NodeUse
-from aios3sync.distributed.messages import NodeMessage, NodeReport, NodeSetup, ShardOutcome, ShardTask
+from aios3sync.distributed.messages import (
+    AttemptChanges,
+    NodeMessage,
+    NodeReport,
+    NodeSetup,
+    ShardOutcome,
+    ShardTask,
+)
 from aios3sync.distributed.steps import ResourcesOf, run_shard_step
 from aios3sync.distributed.tokens import look, verify
 from aios3sync.errors import (
@@ -41,6 +49,9 @@ from aios3sync.stores import Stores, resources_of
 from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.transfers.memory import ByteSemaphore
+
+if TYPE_CHECKING:
+    from aios3sync.distributed.change_buffer import ChangeBuffer, ChangeSink
 
 __all__ = ("close_node", "exchange", "run_step")
 
@@ -104,6 +115,7 @@ class Node:
         self._stops: set[Stop] = set()
         self._stopped = 0
         self._events = EventBuffer()
+        self._changes = _change_buffer(setup)
         self._heard = time.monotonic()
         self._reported = (time.monotonic(), 0, 0)
         self._ended = asyncio.Event()
@@ -179,7 +191,8 @@ class Node:
         if message.stop:
             self._stop(message.stop)
         counts, events = self._events.take(message.events)
-        return NodeReport(use=self._use(), counts=counts, events=events)
+        changes = [] if self._changes is None else self._changes.take(message.changes)
+        return NodeReport(use=self._use(), counts=counts, events=events, changes=changes)
 
     def _set_lease(self, lease: Lease) -> None:
         self._lease = lease
@@ -222,17 +235,22 @@ class Node:
         if self._stopped:
             stop.request(self._stopped)
         self._stops.add(stop)
+        sink = None if self._changes is None else self._changes.of_attempt(task.request)
         try:
             await self._usable.wait()
-            return await self._step(task, lambda request: self._resources(request, stop))
+            outcome = await self._step(task, partial(self._resources, stop, sink))
+            return replace(outcome, changes=self._changes_of(sink))
         except Exception as error:  # noqa: BLE001 - it is raised below, or is the outcome
             cause = error
         finally:
             self._stops.discard(stop)
         failure = sendable(cause)
         if isinstance(failure, _FINAL) or stop.signal:
-            return ShardOutcome(number=task.number, error=failure)
+            return ShardOutcome(number=task.number, error=failure, changes=self._changes_of(sink))
         raise failure
+
+    def _changes_of(self, sink: ChangeSink | None) -> AttemptChanges | None:
+        return None if self._changes is None or sink is None else self._changes.ended(sink)
 
     async def _step(self, task: ShardTask, resources_of: ResourcesOf) -> ShardOutcome:
         place = task.file.directory
@@ -241,11 +259,28 @@ class Node:
         outcome = await run_bucket_step(task, await self._shards.opened(place), resources_of)
         return replace(outcome, requests=self._shards.new_requests())
 
-    def _resources(self, request: SyncRequest, stop: Stop) -> Resources:
+    def _resources(
+        self, stop: Stop, changes: ChangeSink | None, request: SyncRequest, attempt: int
+    ) -> Resources:
         source = None if request.source_location is None else self._source or self._stores
         sink = self._events.of_shard() if self._setup.wants_events else discard
         resources = resources_of(request, self._stores, source, self._memory, sink)
+        if self._setup.inspect is not None and self._setup.inspected is not None:
+            inspect, inspected = self._setup.inspect, self._setup.inspected
+            resources = replace(resources, inspect=inspect, inspected=inspected)
+        if changes is not None:
+            changes.number = attempt
+            resources = replace(resources, outcome_sinks=(changes,))
         return replace(resources, stop=stop, workers=self._setup.connect.workers)
+
+
+def _change_buffer(setup: NodeSetup) -> ChangeBuffer | None:
+    """Return what keeps the changes of a run that an index follows; ``None`` for others."""
+    if not setup.follows:
+        return None
+    from aios3sync.distributed.change_buffer import ChangeBuffer
+
+    return ChangeBuffer()
 
 
 def sendable(error: Exception) -> Exception:

@@ -10,6 +10,7 @@ from anyio import to_thread
 
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.concurrency import Stop
+from aios3sync.distributed.change_intake import ChangeIntake
 from aios3sync.distributed.manifests import ClusterManifest
 from aios3sync.distributed.messages import Executor, NodeSetup, ShardOutcome, ShardTask
 from aios3sync.distributed.node import run_step
@@ -31,6 +32,7 @@ class StepRunner:
         request: the run, with all its keys.
         manifest: says which file each step writes, and takes its outcome.
         halt: stops all nodes.
+        intake: takes the changes for the object index, where one follows the run.
     """
 
     executor: Executor
@@ -38,6 +40,7 @@ class StepRunner:
     request: SyncRequest
     manifest: ClusterManifest
     halt: Stop
+    intake: ChangeIntake | None = None
     _failures: list[Exception] = field(default_factory=list)
 
     async def run(
@@ -96,8 +99,13 @@ class StepRunner:
     async def _outcome(self, task: ShardTask) -> ShardOutcome | None:
         """Return the outcome of a step; ``None`` where it failed. The first failure stops the others."""
         name = f"aios3sync-{self.setup.run}-{task.step}-{task.number}"
+        if self.intake is not None:
+            self.intake.began(name)
         try:
             outcome: ShardOutcome = await self.executor.run(run_step, task, name)
+            if self.intake is not None:
+                await self.intake.ended(name, outcome.changes)
+                outcome = replace(outcome, changes=None)  # nothing is kept that grows with the changes
         except Exception as error:  # noqa: BLE001 - raised by run(), once the others have ended orderly
             outcome = ShardOutcome(number=task.number, error=error)
         if outcome.error is None:

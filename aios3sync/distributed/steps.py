@@ -13,6 +13,7 @@ from aios3sync._dataclass import replace
 from aios3sync.distributed.messages import ShardFile, ShardOutcome, ShardTask
 from aios3sync.distributed.shard_run import compare_shard, delete_shard, finish_shard, survey_shard
 from aios3sync.manifest.layers import LayeredManifest
+from aios3sync.manifest.root import attempt_of
 from aios3sync.manifest.root_directory import RootDirectory
 from aios3sync.manifest.sharded import begin_attempt
 from aios3sync.sync.request import SyncRequest
@@ -20,7 +21,8 @@ from aios3sync.sync.resources import Resources
 
 __all__ = ("run_shard_step",)
 
-ResourcesOf = Callable[[SyncRequest], Resources]
+ResourcesOf = Callable[[SyncRequest, int], Resources]
+"""Returns what a run is lent, from its request and the number of the attempt at it, from 1."""
 WhileOpen = Callable[[str], AbstractAsyncContextManager[object]]
 
 
@@ -43,22 +45,26 @@ async def run_shard_step(
     options = task.request.options
     if options.manifest is False:
         path = await to_thread.run_sync(_held_alone, task.file)
-        value = await _work(task, task.request, resources_of, f"{path}.held")
+        value = await _work(task, task.request, resources_of, path)
         return ShardOutcome(number=task.number, value=value, held=f"{path}.held")
     path = await to_thread.run_sync(_begin, task.file)
     request = replace(task.request, options=replace(options, manifest=path))
     async with while_open(path):
-        value = await _work(task, request, resources_of, f"{path}.held")
+        value = await _work(task, request, resources_of, path)
     return await to_thread.run_sync(_concluded, task, path, value)
 
 
-async def _work(task: ShardTask, request: SyncRequest, resources_of: ResourcesOf, held: str) -> Any:
-    resources = resources_of(request)
+async def _work(task: ShardTask, request: SyncRequest, resources_of: ResourcesOf, path: str) -> Any:
+    found = attempt_of(os.path.basename(path))
+    assert found is not None  # noqa: S101 - as the directory has named it
+    resources = resources_of(request, found[1])
     match task.step:
         case "survey":
             return await survey_shard(request, resources)
         case "compare":
-            return await compare_shard(request, resources, held, task.setup.run, task.file.state.run)
+            return await compare_shard(
+                request, resources, f"{path}.held", task.setup.run, task.file.state.run
+            )
         case "delete":
             return await delete_shard(request, resources, task.held, task.lookalikes)
         case _:

@@ -40,12 +40,14 @@ if TYPE_CHECKING:
     from aios3sync.sync.request import SyncRequest
     from aios3sync.sync.resources import Resources
 
-__all__ = ("IndexFeed", "IndexSubscriber", "facts_of_outcome", "feed_index")
+__all__ = ("TOO_SLOW", "IndexFeed", "IndexSubscriber", "changes_of", "facts_of_outcome", "feed_index")
 
 _LOG: Final = logging.getLogger(__name__)
 _NO_IMAGE: Final = (None, None)
+TOO_SLOW: Final = "the database did not keep up"
 _QUEUE: Final = 200
-"""Batches of outcomes that may wait, of about 256 each."""
+"""Batches of changes that may wait, of about as many each as the next."""
+_BATCH: Final = 256
 _AT_ONCE: Final = 16_000
 """Changes of one transaction: the more, the fewer pages of the B-trees are written twice."""
 _LINGER: Final = 1.0
@@ -88,6 +90,30 @@ def facts_of_outcome(outcome: Any, prefix: str, observed: float) -> Facts | None
     if kind is Deleted or kind is Forgotten:
         return facts_of(Removal(prefix + outcome.key, observed))
     return None
+
+
+def _facts_of(batch: Sequence[Any], prefix: str, observed: float) -> list[Facts]:
+    facts = (facts_of_outcome(outcome, prefix, observed) for outcome in batch)
+    return [known for known in facts if known is not None]
+
+
+def changes_of(batch: Sequence[Any], request: SyncRequest, observed: float) -> list[Facts]:
+    """Return the changes of the index that outcomes of a sync result in.
+
+    Args:
+        batch: the outcomes.
+        request: the sync.
+        observed: seconds since the epoch.
+    """
+    return _facts_of(_followed(batch, request), request.location.prefix, observed)
+
+
+def _followed(batch: Sequence[Any], request: SyncRequest) -> Sequence[Any]:
+    """Return the outcomes without those in another bucket than the target."""
+    trash = request.options.trash
+    if trash is None or Location.parse(trash).bucket == request.location.bucket:
+        return batch
+    return [outcome for outcome in batch if type(outcome) is not Trashed]
 
 
 def _adopted(outcome: Adopted, prefix: str) -> ObjectRow:
@@ -135,15 +161,20 @@ class IndexFeed:
         """Queue the changes of a batch of outcomes."""
         if self.trouble:
             return
-        observed, prefix = time.time(), self._location.prefix
         try:
-            facts = [facts_of_outcome(outcome, prefix, observed) for outcome in batch]
+            facts = _facts_of(batch, self._location.prefix, time.time())
         except Exception as error:  # noqa: BLE001 - the index never fails the run
             self.fail(_unexpected(error))
             return
-        await self._queue([known for known in facts if known is not None])
+        await self.take(facts)
 
-    async def _queue(self, facts: Sequence[Facts]) -> None:
+    @property
+    def room(self) -> int:
+        """How many batches can be queued without waiting; after a failure they are dropped."""
+        return _QUEUE if self.trouble else _QUEUE - self._send.statistics().current_buffer_used
+
+    async def take(self, facts: Sequence[Facts]) -> None:
+        """Queue a batch of changes."""
         facts = [known for known in facts if not is_tool_file(known[0])]
         if self.trouble or not facts:
             return
@@ -153,11 +184,11 @@ class IndexFeed:
             with anyio.move_on_after(_QUEUE_TIMEOUT) as scope:
                 await self._send.send(facts)
             if scope.cancelled_caught:
-                self.fail("the database did not keep up")
+                self.fail(TOO_SLOW)
 
     async def changes(self, changes: Sequence[Change]) -> None:
         """Queue further changes of objects, after those of their outcomes."""
-        await self._queue(list(map(facts_of, changes)))
+        await self.take(list(map(facts_of, changes)))
 
     def fail(self, reason: str) -> None:
         """Stop feeding the index in this run, and add a warning."""
@@ -252,7 +283,7 @@ async def feed_index(
             with anyio.move_on_after(_FINISH_TIMEOUT) as waiting:
                 await finished.wait()
             if waiting.cancelled_caught:
-                sink.fail("the database did not keep up")
+                sink.fail(TOO_SLOW)
                 await finished.wait()
             await _conclude(backend, sink, marks)
     if failure is not None:
@@ -279,29 +310,37 @@ class IndexSubscriber:
     def __init__(self, backend: IndexBackend) -> None:
         self.backend = backend
         self._feed: IndexFeed | None = None
-        self._ignores_trash = False
+        self._request: SyncRequest | None = None
         self._on_event: EventSink = discard
 
     @asynccontextmanager
     async def attached(self, request: SyncRequest, resources: Resources) -> AsyncIterator[Resources]:
         """Feed the index while the run lasts; the queue is written before the block ends."""
-        self._on_event = resources.on_event
+        self._on_event, self._request = resources.on_event, request
         location, others = request.location, []
         if side := request.options.thumbnails:
             others.append(Location(location.bucket, thumbnails_below(side, location.prefix)))
         if request.options.trash is not None:
             trash = Location.parse(request.options.trash)
-            self._ignores_trash = trash.bucket != location.bucket
-            others += [] if self._ignores_trash else [trash]
+            others += [trash] if trash.bucket == location.bucket else []
         async with feed_index(self.backend, location, others=others) as self._feed:
             yield resources
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
         """Queue the changes of a batch of outcomes."""
-        if self._ignores_trash:
-            batch = [outcome for outcome in batch if type(outcome) is not Trashed]
+        if self._feed is not None and self._request is not None:
+            await self._feed.outcomes(_followed(batch, self._request))
+
+    @property
+    def room(self) -> int:
+        """How many changes :meth:`take` queues without waiting."""
+        return 0 if self._feed is None else self._feed.room * _BATCH
+
+    async def take(self, facts: Sequence[Facts]) -> None:
+        """Queue changes that others have made of outcomes, see :func:`changes_of`."""
         if self._feed is not None:
-            await self._feed.outcomes(batch)
+            for start in range(0, len(facts), _BATCH):
+                await self._feed.take(facts[start : start + _BATCH])
 
     async def changes(self, changes: Sequence[Change]) -> None:
         """Queue further changes of objects, after those of their outcomes."""

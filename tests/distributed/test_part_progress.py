@@ -69,7 +69,7 @@ def task(side: Sharding, below: ShardOutcome | None = None, **options: Any) -> S
 
 
 async def attempt(side: Sharding, below: ShardOutcome | None = None, **options: Any) -> ShardOutcome:
-    return await run_shard_step(task(side, below, **options), lambda _: side.resources())
+    return await run_shard_step(task(side, below, **options), lambda *_: side.resources())
 
 
 async def killed(monkeypatch: pytest.MonkeyPatch, side: Sharding, recorded: int, **options: Any) -> None:

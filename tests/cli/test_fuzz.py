@@ -163,6 +163,9 @@ def fuzzed(
     monkeypatch.setattr(
         "aios3sync.store.wrappers.retry_policy.Backoff.delay", lambda self, attempt, error: 0.0
     )
+    here = isolated / "here" / "below"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)  # a source may be "..", which is not to be a checkout with its environments
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": server.url,
@@ -484,7 +487,7 @@ TEXTS = (
     "a\0b",
     "\ud800",
     "\udcff",
-    "/",
+    "/nowhere/x",
     "..",
     "a//b",
     "\n",

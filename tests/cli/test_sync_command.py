@@ -53,9 +53,10 @@ sys.exit(code)
 def test_a_run_without_changes_imports_neither_botocore_nor_rich(
     cli: CommandLine, bucket: Bucket, tree: Path
 ) -> None:
+    """A whole one: it shows what is known of the endpoint."""
     cli("sync", tree, bucket.url("p"))
     ended = subprocess.run(
-        [sys.executable, "-c", _IMPORTED, "sync", os.fspath(tree), bucket.url("p")],
+        [sys.executable, "-c", _IMPORTED, "sync", os.fspath(tree), bucket.url("p"), "--check", "list", "-v"],
         capture_output=True,
         env=cli.environment,
         check=True,

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aios3sync.concurrency import in_thread
@@ -22,7 +23,7 @@ from aios3sync.manifest.unfinished import (
     uploads_path,
 )
 from aios3sync.options import SyncOptions
-from aios3sync.store.protocol import PutOptions
+from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.sync.request import SyncRequest, manifest_path
 from aios3sync.testing.memory import MemoryStore
 from tests.manifest.shards import begin_shards
@@ -54,6 +55,24 @@ async def broken_off(bench: Bench, after: int, **options: Any) -> None:
     with pytest.raises(Crash):
         await bench.sync(**LARGE | options)
     crash.times = abort.times = 0
+
+
+def parts_wait_for_uploads(bench: Bench, count: int) -> None:
+    """Let no part be stored before so many uploads have begun: a busy machine may begin them one by one."""
+    begun, create, put = anyio.Event(), bench.memory.create_multipart, bench.memory.put_part
+
+    async def create_and_note(key: str, options: PutOptions) -> str:
+        upload_id = await create(key, options)
+        if len(bench.memory._uploads) == count:
+            begun.set()
+        return upload_id
+
+    async def wait_and_put(*arguments: Any, **more: Any) -> PutResult:
+        await begun.wait()
+        return await put(*arguments, **more)
+
+    bench.memory.create_multipart = create_and_note  # type: ignore[method-assign]
+    bench.memory.put_part = wait_and_put  # type: ignore[method-assign]
 
 
 async def killed(bench: Bench, after: int, **options: Any) -> None:
@@ -249,6 +268,7 @@ async def test_another_attempt_at_a_shard_continues_what_the_one_before_has_begu
     path = await begin_several_files(bench)
     bench.tree({"big": BODY, "gone": BODY})
     shards = attempts_at_a_shard(path)
+    parts_wait_for_uploads(bench, 2)
     await broken_off(bench, 3, manifest=shards[0], key_range=KeyRange("", "m"))
     stored = {upload.key: len(upload.parts) for upload in bench.memory._uploads.values()}
     assert ({*stored}, sum(stored.values())) == ({"p/big", "p/gone"}, 3)

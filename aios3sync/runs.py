@@ -13,8 +13,9 @@ from anyio import to_thread
 from aios3sync._dataclass import replace
 from aios3sync.core.endpoints import AWS
 from aios3sync.core.keys import CATALOG_SCHEME, Location
-from aios3sync.errors import UsageError
+from aios3sync.errors import ManifestError, UsageError
 from aios3sync.events import EventSink
+from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions, payer_of
 from aios3sync.report import SyncReport
 from aios3sync.store.connections import load
@@ -22,7 +23,14 @@ from aios3sync.store.observer import ObservedRun
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, resources_of
-from aios3sync.sync.request import Side, SyncRequest, is_shared, locate_sides
+from aios3sync.sync.request import (
+    Side,
+    SyncRequest,
+    is_shared,
+    locate_sides,
+    manifest_path,
+    with_shared_manifest,
+)
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.upload_options import check_upload_options
@@ -30,6 +38,7 @@ from aios3sync.sync.upload_options import check_upload_options
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, DatasetEntry, ModelEntry, Registration
     from aios3sync.index.object_index import ObjectIndex
+    from aios3sync.manifest.admin import StoredManifest
     from aios3sync.objects.doctor.report import DoctorReport
     from aios3sync.sync.subscribers import Subscriber
     from aios3sync.sync.verify_report import VerifyReport
@@ -140,6 +149,27 @@ class Runs:
             if getattr(options, name):
                 raise UsageError(f"{name}: only a sync is planned from an inventory; leave it out")
         return await self.request(source, target, options, source_connect=source_connect)
+
+    async def manifest(self, request: SyncRequest, warn: Callable[[str], None]) -> StoredManifest:
+        """Return the manifest of a request, as a whole.
+
+        Raises:
+            UsageError: it can be at no such place.
+            ManifestError: there is no place for it, because the user has no home.
+        """
+        from aios3sync.manifest.admin import StoredManifest
+
+        if is_shared(request.options):
+            await load("aios3sync.objects.manifest_place")
+            from aios3sync.objects.manifest_place import BucketPlace
+
+            request, *_ = with_shared_manifest(request)
+            place = BucketPlace(request, partial(self._open_store, counts=RequestCounts()))
+            return StoredManifest(request.shared_manifest, request.binding, warn, place)
+        path = await to_thread.run_sync(manifest_path, request)
+        if not path:
+            raise ManifestError(f"there is no manifest: {NO_STATE}, or name its place with --manifest")
+        return StoredManifest(path, request.binding, warn)
 
     async def _named(self, name: str, options: SyncOptions, source_connect: ConnectOptions | None) -> str:
         """Return where the files of a dataset are that the catalog of the environment names."""

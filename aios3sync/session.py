@@ -11,14 +11,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, as
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from anyio import to_thread
-
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location, parse_object
-from aios3sync.errors import ManifestError, UsageError
+from aios3sync.errors import UsageError
 from aios3sync.events import EventSink, OutcomeSink, concluded, discard
-from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions, payer_of
 from aios3sync.report import SyncReport
 from aios3sync.runs import Runs, discard_warning
@@ -27,7 +24,7 @@ from aios3sync.store.observer import Observer, joined
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores
-from aios3sync.sync.request import Side, manifest_path
+from aios3sync.sync.request import Side
 
 if TYPE_CHECKING:
     import aioboto3
@@ -527,12 +524,15 @@ class Session:
         warn: Callable[[str], None] = discard_warning,
         source_connect: ConnectOptions | None = None,
     ) -> StoredManifest:
-        """Return the local state of a pair: to show, export, replace or forget it. No request is sent.
+        """Return the state of a pair: to show, export, replace or forget it.
+
+        No request is sent, unless it is in a bucket, and then when something is done with it.
 
         Args:
             source: the directory or the bucket, as for :meth:`sync`.
             target: the other one; both directions of a pair have one manifest.
-            path: where it is kept, if not in the default place.
+            path: where it is kept, if not in the default place: a file, or ``s3://bucket/key`` or
+                ``s3://bucket/folder/`` as for :meth:`sync`.
             warn: called with one line when a file cannot be used.
             source_connect: as for :meth:`sync`.
 
@@ -541,14 +541,9 @@ class Session:
             ManifestError: there is no place for it, because the user has no home.
         """
         self._stores.access.check()
-        from aios3sync.manifest.admin import StoredManifest
-
         chosen = SyncOptions(manifest=path)
         request = await self._runs.request(source, target, chosen, source_connect=source_connect)
-        place = await to_thread.run_sync(manifest_path, request)
-        if not place:
-            raise ManifestError(f"there is no manifest: {NO_STATE}, or name its place with --manifest")
-        return StoredManifest(place, request.binding, warn)
+        return await self._runs.manifest(request, warn)
 
     async def stats(
         self, target: str, *, index: ObjectIndex | None = None, **options: Unpack[StatsKeywords]

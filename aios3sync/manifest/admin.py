@@ -1,7 +1,8 @@
-"""Shows, exports, imports and forgets the manifest of a pair as a whole, without S3.
+"""Shows, exports, imports and forgets the manifest of a pair as a whole.
 
-Export and import use the JSON document of :mod:`.json_format`, which is held in memory as a whole. Every
-change holds the lock of the manifest, so that no run works meanwhile.
+A manifest in a bucket is copied to this machine, to be read. Export and import use the JSON document of
+:mod:`.json_format`, which is held in memory as a whole. Every change of a file holds the lock of the
+manifest, so that no run works meanwhile.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from anyio import to_thread
 
 from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.errors import ManifestError
+from aios3sync.errors import ManifestError, UsageError
 from aios3sync.manifest.files import exists, open_manifest, size_on_disk
 from aios3sync.manifest.json_format import dump_document, load_document
 from aios3sync.manifest.lock import hold_lock, lock_path
-from aios3sync.manifest.protocol import Binding, Manifest
+from aios3sync.manifest.protocol import Binding, Manifest, ManifestPlace
 from aios3sync.manifest.removal import left_in_bucket, remove_manifest
 from aios3sync.manifest.unfinished import uploads_path
 
@@ -64,10 +65,10 @@ class ManifestFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """The manifest of a pair on disk, which may not exist.
+    """The manifest of a pair, which may not exist.
 
     Attributes:
-        path: its file.
+        path: its file, or its address in a bucket.
         binding: the pair.
         warn: receives one line when a file cannot be used.
     """
@@ -75,36 +76,45 @@ class StoredManifest:
     path: str
     binding: Binding
     warn: Callable[[str], None]
+    _place: ManifestPlace | None = None
 
     async def describe(self) -> ManifestFacts:
         """Return its facts; a file that cannot be used is reported to ``warn``, and then there are none."""
-        if not await self._exists():
-            return ManifestFacts(place=self.path, exists=False, binding=self.binding)
-        async with self._opened(read_only=True) as manifest:
-            state, now = await manifest.state(), time.time()
-            rows = size = unsettled = 0
-            async for page in _pages(manifest):
-                rows += len(page)
-                size += sum(row.size for row in page)
-                unsettled += sum(not row.settled for row in page)
-            return ManifestFacts(
-                place=self.path,
-                exists=bool(manifest.place),
-                binding=self.binding,
-                complete=state.complete,
-                listed_age_s=round(now - state.listed_at, 3) if state.listed_at else None,
-                synced_age_s=round(now - state.last_sync, 3) if state.last_sync else None,
-                rows=rows,
-                size=size,
-                unsettled=unsettled,
-                runs=state.run,
-                file_size=await to_thread.run_sync(size_on_disk, self.path),
-            )
+        async with self._at_hand() as path:
+            if not await to_thread.run_sync(exists, path):
+                return ManifestFacts(place=self.path, exists=False, binding=self.binding)
+            async with self._opened(path, read_only=True) as manifest:
+                state, now = await manifest.state(), time.time()
+                rows = size = unsettled = 0
+                async for page in _pages(manifest):
+                    rows += len(page)
+                    size += sum(row.size for row in page)
+                    unsettled += sum(not row.settled for row in page)
+                return ManifestFacts(
+                    place=self.path,
+                    exists=bool(manifest.place),
+                    binding=self.binding,
+                    complete=state.complete,
+                    listed_age_s=round(now - state.listed_at, 3) if state.listed_at else None,
+                    synced_age_s=round(now - state.last_sync, 3) if state.last_sync else None,
+                    rows=rows,
+                    size=size,
+                    unsettled=unsettled,
+                    runs=state.run,
+                    file_size=await self._file_size(),
+                )
+
+    async def _file_size(self) -> int:
+        if self._place is not None:
+            return await self._place.size()
+        return await to_thread.run_sync(size_on_disk, self.path)
 
     async def rows(self) -> AsyncGenerator[list[RecordedEntry], None]:
         """Yield all rows in key order, page by page."""
-        if await self._exists():
-            async with self._opened(read_only=True) as manifest, aclosing(_pages(manifest)) as pages:
+        async with self._at_hand() as path:
+            if not await to_thread.run_sync(exists, path):
+                return
+            async with self._opened(path, read_only=True) as manifest, aclosing(_pages(manifest)) as pages:
                 async for page in pages:
                     yield page
 
@@ -114,11 +124,14 @@ class StoredManifest:
         Raises:
             ManifestError: there is none.
         """
-        if not await self._exists():
-            raise ManifestError(f"there is no manifest of this pair (looked for {self.path!r}); sync first")
-        async with self._opened(read_only=True) as manifest:
-            rows = {row.key: row async for page in _pages(manifest) for row in page}
-            state = await manifest.state()
+        async with self._at_hand() as path:
+            if not await to_thread.run_sync(exists, path):
+                raise ManifestError(
+                    f"there is no manifest of this pair (looked for {self.path!r}); sync first"
+                )
+            async with self._opened(path, read_only=True) as manifest:
+                rows = {row.key: row async for page in _pages(manifest) for row in page}
+                state = await manifest.state()
         return await to_thread.run_sync(dump_document, rows, state, self.binding, self.binding.source)
 
     async def replace(self, document: bytes) -> int:
@@ -129,14 +142,20 @@ class StoredManifest:
         Raises:
             ManifestError: it is no manifest; nothing was changed.
             LockedError: a run of the pair is at work.
+            UsageError: it is in a bucket.
         """
+        if self._place is not None:
+            raise UsageError(
+                f"{self.path} is in a bucket, and is written by syncs alone; 'manifest forget' removes it, "
+                "and the next sync finds what is there"
+            )
         try:
             rows, state, bound = await to_thread.run_sync(load_document, document)
         except ValueError as error:
             raise ManifestError(f"what is imported is not a manifest: {error}") from error
         if bound != self.binding:
             state = replace(state, complete=False, listed_at=0.0, device=-1, mounts=(), listings=())
-        async with self._locked(), self._opened() as manifest:
+        async with self._locked(), self._opened(self.path) as manifest:
             await manifest.clear()
             ordered = [rows[key] for key in sorted(rows)]
             for start in range(0, len(ordered), _PAGE):
@@ -148,31 +167,39 @@ class StoredManifest:
         """Remove the manifest, so that the next run compares everything; return whether there was one.
 
         The record of unfinished multipart uploads is removed too, with a warning. A file that is no manifest
-        of this pair is not removed: it is set aside, or refused.
+        of this pair is not removed: it is set aside, or refused, as in a bucket.
 
         Raises:
             ManifestError: the file belongs to another program.
             LockedError: a run of the pair is at work.
         """
-        there = await self._exists()
+        if self._place is not None:
+            return await self._place.forget()
+        there = await to_thread.run_sync(exists, self.path)
         if not there and not await to_thread.run_sync(os.path.exists, uploads_path(self.path)):
             return False
         async with self._locked():
             if there:
-                async with self._opened():
+                async with self._opened(self.path):
                     pass  # opening it fails if it may not be removed
             unfinished = await to_thread.run_sync(remove_manifest, self.path)
         if unfinished:
             self.warn(left_in_bucket(unfinished))
         return there
 
-    async def _exists(self) -> bool:
-        return await to_thread.run_sync(exists, self.path)
+    @asynccontextmanager
+    async def _at_hand(self) -> AsyncIterator[str]:
+        """Give the path of the manifest on this machine."""
+        if self._place is None:
+            yield self.path
+        else:
+            async with self._place.copied() as path:
+                yield path
 
     @asynccontextmanager
-    async def _opened(self, *, read_only: bool = False) -> AsyncIterator[Manifest]:
+    async def _opened(self, path: str, *, read_only: bool = False) -> AsyncIterator[Manifest]:
         manifest = await to_thread.run_sync(
-            lambda: open_manifest(self.path, self.binding, self.warn, read_only=read_only)
+            lambda: open_manifest(path, self.binding, self.warn, read_only=read_only)
         )
         try:
             yield manifest

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, Self
 
 from aios3sync._dataclass import dataclass, defaults_of, replace
 from aios3sync.core.entries import RecordedEntry
 
-__all__ = ("Binding", "BlockingManifest", "Manifest", "ManifestState", "Stat")
+__all__ = ("Binding", "BlockingManifest", "Manifest", "ManifestPlace", "ManifestState", "Stat")
 
 _SCOPES: Final = 16
 """How many of the latest scopes are remembered."""
@@ -222,4 +223,24 @@ class BlockingManifest(Manifest, Protocol):
 
     def close_now(self) -> None:
         """Close the file; idempotent."""
+        ...
+
+
+class ManifestPlace(Protocol):
+    """Where a manifest is kept that is no file of this machine.
+
+    All methods raise :class:`~aios3sync.errors.ManifestError` or :class:`~aios3sync.errors.StoreError` where
+    it cannot be read or removed, or is of another pair.
+    """
+
+    def copied(self) -> AbstractAsyncContextManager[str]:
+        """Copy it to this machine, if there is one; give the path of the copy, which lasts for the block."""
+        ...
+
+    async def size(self) -> int:
+        """Return its bytes in that place."""
+        ...
+
+    async def forget(self) -> bool:
+        """Remove it, and return whether there was one; refused while a run is at work with it."""
         ...

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from hashlib import md5
 from typing import Final
 
@@ -24,7 +25,7 @@ from aios3sync.concurrency import for_each
 from aios3sync.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.listing.pages import PageReader
 from aios3sync.manifest.root import ATTEMPTS, attempt_of
-from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
+from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore, PutOptions
 
 __all__ = ("ManifestObject", "ShardObjects", "pack", "unpack")
 
@@ -96,6 +97,20 @@ class ManifestObject:
         except ObjectNotFoundError:  # AWS says so of an object that was to be replaced and is gone
             return False
         return True
+
+    async def remove(self) -> None:
+        """Remove it, unless another one has replaced it since it was read or written.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        written = self.etag
+        await self.read()
+        if not self.etag or self.etag != written:
+            return
+        conditional = self._store.capabilities.conditional_delete
+        with suppress(PreconditionFailedError):  # another one was quicker
+            await self._store.delete_one(DeleteItem(self._key, written if conditional else ""))
 
 
 class ShardObjects:
@@ -237,10 +252,32 @@ class ShardObjects:
         ]
         await self._remove(left)
 
-    async def _remove(self, names: Sequence[str]) -> None:
+    async def remove(self, named: set[str]) -> None:
+        """Remove the files that a document has named, with all that goes with them, and no others.
+
+        Raises:
+            StoreError: they cannot be listed, or not be removed.
+            ManifestError: one of them cannot be removed.
+        """
+        failed = await self._remove([name for name in await self.listed() if _goes_with(name, named)])
+        if failed:
+            raise ManifestError(
+                f"s3://{self._store.bucket}/{failed[0].key} cannot be removed: {failed[0].message}"
+            )
+
+    async def _remove(self, names: Sequence[str]) -> list[DeleteError]:
+        failed: list[DeleteError] = []
         for start in range(0, len(names), _BATCH):
             items = [DeleteItem(self._prefix + name) for name in names[start : start + _BATCH]]
-            await self._store.delete_many(items)
+            failed += await self._store.delete_many(items)
+        return failed
+
+
+def _goes_with(name: str, named: set[str]) -> bool:
+    """Whether a file is a layer that is named, or goes with one."""
+    stem, end, _ = name.partition(".sqlite")
+    found = attempt_of(stem + end)
+    return found is not None and bool({stem + end, f"{found[0]}{ATTEMPTS}"} & named)
 
 
 def _is_unnamed(name: str, named: set[str]) -> bool:

@@ -36,7 +36,7 @@ from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.request import SyncRequest, with_shared_manifest
 from aios3sync.sync.resources import Resources
 
-__all__ = ("SharedManifest", "run_shared")
+__all__ = ("SharedManifest", "private_directory", "run_shared", "with_local_manifest")
 
 _JSON: Final = "manifest.json"
 _SQLITE: Final = "manifest.sqlite"
@@ -66,9 +66,8 @@ async def run_shared(
         AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
     """
     request, bucket, key = with_shared_manifest(request)
-    async with _directory() as directory:
-        place = os.path.join(directory.path, _JSON if key.endswith(".json") else _SQLITE)
-        local = replace(request, options=replace(request.options, manifest=place))
+    async with private_directory() as directory:
+        local = with_local_manifest(request, directory.path)
         manifest = SharedManifest(await open_store(bucket), key, local)
         await manifest.fetch()
         resources = replace(resources, before_changes=manifest.begin)
@@ -91,6 +90,12 @@ async def run_shared(
         if resources.counts is not None:
             report = replace(report, requests=dict(resources.counts.requests))
         return replace(report, warnings=(*report.warnings, warning)) if warning else report
+
+
+def with_local_manifest(request: SyncRequest, directory: str) -> SyncRequest:
+    """Return a request whose manifest, which is an object, is a file in a directory while it is worked on."""
+    name = _JSON if request.shared_manifest.endswith(".json") else _SQLITE
+    return replace(request, options=replace(request.options, manifest=os.path.join(directory, name)))
 
 
 def _is_new(report: SyncReport) -> bool:
@@ -186,12 +191,25 @@ class SharedManifest:
             self._shards = SharedShards(self._object, objects, storable(self._request.binding))
             await self._shards.begin(content)
         elif content:
-            try:
-                await to_thread.run_sync(unpack, content, path)
-            except ValueError:
-                text = f"{self._object.name} is no manifest that a sync has stored; name another key"
-                raise ManifestError(text) from None
+            await self._unpack(content, path)
         return bool(content)
+
+    async def check(self, content: bytes) -> None:
+        """Make sure that content of the object, which is one file, is a manifest of this pair.
+
+        Raises:
+            ManifestError: it is none.
+        """
+        await self._unpack(content, self._path)
+        manifest = await self._open(self._path)
+        await manifest.close()
+
+    async def _unpack(self, content: bytes, path: str) -> None:
+        try:
+            await to_thread.run_sync(unpack, content, path)
+        except ValueError:
+            text = f"{self._object.name} is no manifest that a sync has stored; name another key"
+            raise ManifestError(text) from None
 
     async def _open(self, path: str) -> Manifest:
         """Open a fetched file; one that a run would set aside must not be overwritten in the bucket.
@@ -245,7 +263,8 @@ class _Directory:
 
 
 @asynccontextmanager
-async def _directory() -> AsyncIterator[_Directory]:
+async def private_directory() -> AsyncIterator[_Directory]:
+    """Make a directory for one manifest; it is removed at the end, but for what is kept."""
     directory = _Directory(await to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="aios3sync-manifest-")))
     try:
         yield directory

@@ -70,7 +70,7 @@ class SharedShards:
         Raises:
             ManifestError: it cannot be read, or is of another pair.
         """
-        self._ours = self._theirs = root = await self._root(content)
+        self._ours = self._theirs = root = await self.root(content)
         adopted = await to_thread.run_sync(self._not_stored, root)
         missing = await self._objects.fetch(root.names())
         self._stored = root.names() - missing - {*adopted}
@@ -84,7 +84,7 @@ class SharedShards:
             root = replace(root, state=root.state.begun(), shards=tuple(shards))
         await to_thread.run_sync(self._mirror.update, lambda _: root)
 
-    async def _root(self, content: bytes) -> Root:
+    async def root(self, content: bytes) -> Root:
         """Return the document of the object, which may be a single file.
 
         Raises:
@@ -139,7 +139,7 @@ class SharedShards:
                 alone = self._theirs == self._ours
                 self._ours, self._theirs = (wanted, wanted) if alone else (ours, wanted)
                 return
-            self._theirs = await self._root(await self._manifest.read())
+            self._theirs = await self.root(await self._manifest.read())
         raise ManifestError("others stored theirs all the time")
 
     async def _upload(self, root: Root) -> None:

@@ -155,3 +155,45 @@ def test_nothing_to_export_is_an_error(cli: CommandLine, tree: Path) -> None:
     ended = cli("manifest", "export", tree, "s3://bucket/p", "-", "--json")
     assert ended.code == 1
     assert ended.json()["error"].startswith("there is no manifest of this pair")
+
+
+# In a bucket.
+
+
+@pytest.mark.parametrize("name", ["state/m.sqlite", "state/m.json", "state/"])
+def test_a_manifest_in_a_bucket_is_shown_exported_and_forgotten(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path, name: str
+) -> None:
+    pair = tree, bucket.url("p"), "--manifest", bucket.url(name)
+    missing = cli("manifest", "show", *pair)
+    assert missing.lines[-1] == "there is no manifest yet: the next run compares everything"
+    assert cli("sync", *pair).code == 0
+    data = {"p/a.txt", "p/b.txt", "p/sub/c.html"}
+    (key,) = bucket.keys() - data
+    ended = cli("manifest", "show", *pair)
+    assert ended.lines[0] == f"manifest: {bucket.url(key)}"
+    assert "state:    complete" in ended.lines
+    facts = cli("manifest", "show", *pair, "--rows", "--json").json()
+    assert (facts["place"], facts["rows"], facts["size"]) == (bucket.url(key), 3, 21)
+    assert facts["file_size"] == bucket.head(key)["ContentLength"]
+    file = tmp_path / "manifest.json"
+    assert cli("manifest", "export", *pair, file).code == 0
+    refused = cli("manifest", "import", *pair, file)
+    assert refused.code == 2
+    assert "is in a bucket, and is written by syncs alone" in refused.error
+    assert cli("manifest", "forget", *pair).out == f"forgot {bucket.url(key)}\n"
+    assert bucket.keys() == data
+    assert cli("manifest", "forget", *pair).out == "there was no manifest\n"
+
+
+def test_a_bucket_that_is_not_there_is_named(cli: CommandLine, tree: Path) -> None:
+    ended = cli("manifest", "show", tree, "s3://bucket/p", "--manifest", "s3://no-such-bucket-x/m")
+    assert ended.code == 1
+    assert "no such bucket" in ended.error
+
+
+@pytest.mark.parametrize("command", ["list", "prune"])
+def test_manifests_in_a_bucket_are_not_listed_and_the_way_out_is_said(cli: CommandLine, command: str) -> None:
+    ended = cli("manifest", command, "--manifest", "s3://bucket/state/")
+    assert ended.code == 2
+    assert "aios3sync ls s3://BUCKET/FOLDER/.aios3sync/manifests/" in " ".join(ended.error.split())

@@ -29,17 +29,17 @@ def row(key: str, run: int) -> RecordedEntry:
 class Machine:
     """One machine with its file of the manifest."""
 
-    def __init__(self, store: FaultyStore, directory: Path) -> None:
+    def __init__(self, store: FaultyStore, directory: Path, key: str = "m") -> None:
         directory.mkdir()
-        self.path = directory / "manifest.sqlite"
+        self.path = directory / ("manifest.json" if key.endswith(".json") else "manifest.sqlite")
         self.request = SyncRequest(
             root=str(directory),
             location=Location.parse("s3://bucket/p"),
             endpoint="http://memory",
             options=SyncOptions(manifest=str(self.path)),
-            shared_manifest="s3://bucket/m",
+            shared_manifest=f"s3://bucket/{key}",
         )
-        self.shared = SharedManifest(store, "m", self.request)
+        self.shared = SharedManifest(store, key, self.request)
 
     async def opened(self) -> Manifest:
         return await to_thread.run_sync(

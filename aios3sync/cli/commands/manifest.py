@@ -1,4 +1,4 @@
-"""``aios3sync manifest``: shows, exports, imports and forgets the local state of a pair; sends no request."""
+"""``aios3sync manifest``: shows, exports, imports and forgets the state of a pair, wherever it is kept."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _pair(command: Callable[..., int]) -> Callable[..., int]:
 def manifest_command() -> None:
     """Show, export, import or forget the local state of a source and its target; list and prune all of it.
 
-    Nothing is sent to S3.
+    Nothing is sent to S3, unless --manifest names a place in a bucket.
     """
 
 

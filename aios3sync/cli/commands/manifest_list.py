@@ -25,21 +25,28 @@ from aios3sync.manifest.removal import left_in_bucket
 __all__ = ("list_command", "prune_command")
 
 _DAYS: Final = 90
+_ANSWERS: Final = {
+    "--manifest": (
+        "manifests elsewhere are not looked for; those in a folder of a bucket are listed by 'aios3sync ls "
+        "s3://BUCKET/FOLDER/.aios3sync/manifests/', and 'manifest show' or 'manifest forget', with source, "
+        "target and --manifest, is about one of them"
+    )
+}
 
 
-@click.command("list", cls=ProgramCommand)
+@click.command("list", cls=ProgramCommand, answers=_ANSWERS)
 @output_options
 def list_command(**values: Any) -> int:
     """List the manifests of this user: the file, its pair, and when it was used last.
 
-    Those that --manifest has put elsewhere are not among them.
+    Those that --manifest has put elsewhere, such as into a bucket, are not among them.
     """
     found = _kept()
     total = f"{count(len(found), 'manifest')}, {size_text(sum(one.file_size for one in found))}"
     return _print("manifest list", values, found, f"{total} in {_directory()}")
 
 
-@click.command("prune", cls=ProgramCommand)
+@click.command("prune", cls=ProgramCommand, answers=_ANSWERS)
 @click.option(
     "--older-than",
     type=seconds,

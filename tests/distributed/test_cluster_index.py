@@ -136,6 +136,20 @@ async def test_the_run_is_cut_by_the_index_and_a_dry_one_leaves_it_as_it_is(
             await s3.sync(target, tmp_path / "down", **options)
 
 
+async def test_so_it_is_with_the_manifest_in_the_bucket(
+    s3: aios3sync.Session, bucket: Bucket, cluster: Cluster, source: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"manifest": bucket.url("state/p.sqlite"), "cluster": cluster.address}
+    async with s3.index(f"sqlite:///{tmp_path / 'index.db'}") as index:
+        report = await s3.sync(source, bucket.url("p"), index=index, **options)
+        assert (report.uploaded, report.warnings) == (len(TREE) + 1, ())
+        (source / "top").unlink()
+        report = await s3.sync(source, bucket.url("p"), index=index, delete="mirror", **options)
+        assert (report.deleted, report.warnings) == (1, ())
+        assert (await index.reconcile(bucket.url("p"), repair=False)).differences == 0
+        assert await index.stale() == []
+
+
 async def test_a_database_that_fails_is_a_warning_and_fails_no_run(
     s3: aios3sync.Session,
     bucket: Bucket,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,9 +27,11 @@ from aios3sync._dataclass import replace
 from aios3sync.concurrency import raise_first_error
 from aios3sync.errors import ManifestError, StoreError
 from aios3sync.manifest.files import open_manifest, storable
+from aios3sync.manifest.layer_files import copy_file
 from aios3sync.manifest.open_runs import RENEWED_S
 from aios3sync.manifest.protocol import Manifest
 from aios3sync.manifest.root_directory import shards_directory
+from aios3sync.manifest.sqlite import is_sqlite
 from aios3sync.objects.manifest_objects import ManifestObject, ShardObjects, pack, unpack
 from aios3sync.objects.shared_shards import SharedShards, is_document
 from aios3sync.report import SyncReport
@@ -103,6 +106,23 @@ def _is_new(report: SyncReport) -> bool:
     return report.checked != "manifest" or any(getattr(report, state) for state in _CHANGES)
 
 
+def _packed_copy(path: str) -> bytes:
+    """Return the content of a file that a run has open, packed. Blocks.
+
+    Raises:
+        sqlite3.Error: it cannot be copied.
+    """
+    if not is_sqlite(path):  # a document is replaced as a whole
+        return pack(path)
+    copy = f"{path}.copy"
+    try:
+        copy_file(path, copy)
+        return pack(copy)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(copy)
+
+
 class SharedManifest:
     """The manifest of one request as an object, and as a file during a run.
 
@@ -139,16 +159,22 @@ class SharedManifest:
                 await manifest.close()
 
     async def begin(self) -> None:
-        """Say in the root document that a run changes the target from now on (P10), where there is one.
+        """Store that a run changes the target from now on, so that the next one lists if it is killed (P10).
+
+        A manifest that is not there yet says so by that. Where another run was quicker, the end finds that.
 
         Raises:
             ManifestError: it cannot be stored.
         """
-        if self._shards is None:
-            return
         try:
-            await self._shards.publish()
-        except StoreError as error:
+            if self._shards is not None:
+                await self._shards.publish()
+            elif self._object.etag:
+                content = await to_thread.run_sync(_packed_copy, self._path)
+                await self._object.write(content, packed=True)
+            else:
+                return
+        except (StoreError, sqlite3.Error) as error:
             raise ManifestError(f"the manifest {self._object.name} cannot be stored: {error}") from error
         self.began = True
 
@@ -156,7 +182,7 @@ class SharedManifest:
         """Store the sign of life that the file of a run gives once an hour, until cancelled."""
         while True:
             await anyio.sleep(RENEWED_S)
-            if self.began:
+            if self.began and self._shards is not None:
                 # The next one may succeed, and the end says what is wrong.
                 with anyio.CancelScope(shield=True), suppress(ManifestError):
                     await self.begin()

@@ -64,7 +64,7 @@ async def test_a_receipt_is_known_to_the_next_machine(place: Place, tmp_path: Pa
 async def test_a_change_is_sent_and_known_to_the_next_machine(place: Place, tmp_path: Path) -> None:
     await Machine(place, tmp_path / "one").checkout(FILES).sync()
     second = await Machine(place, tmp_path / "two").checkout({**FILES, "a": "9"}).sync()
-    assert (second.uploaded, second.requests) == (1, {"GetObject": 1, "PutObject": 2})
+    assert (second.uploaded, second.requests) == (1, {"GetObject": 1, "PutObject": 3})
     third = await Machine(place, tmp_path / "three").checkout({**FILES, "a": "9"}).sync()
     assert (third.uploaded, third.requests) == (0, {"GetObject": 1})
 

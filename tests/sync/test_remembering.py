@@ -238,6 +238,37 @@ async def test_P10_a_manifest_in_the_bucket_is_incomplete_before_the_first_uploa
     assert (root.state.complete, root.open_runs) == (True, ())
 
 
+@pytest.mark.parametrize("name", ["m.sqlite", "m.json"])
+async def test_P10_a_killed_run_leaves_the_file_in_the_bucket_incomplete(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A tree that is as it was before the killed run is compared with what that one has left."""
+
+    async def open_store(*_: object) -> MemoryStore:
+        return bench.memory
+
+    bench.runner = lambda request, resources: run_shared(run_sync, request, resources, open_store)
+    place, key = f"s3://bucket/state/{name}", f"state/{name}"
+    bench.tree({"a": "v1"})
+    await bench.sync(manifest=place)
+    left: list[Any] = []
+    put = bench.memory.put
+
+    async def watched(written: str, *args: Any, **more: Any) -> PutResult:
+        if written.startswith("p/"):
+            left.append(bench.memory.objects[key])
+        return await put(written, *args, **more)
+
+    monkeypatch.setattr(bench.memory, "put", watched)
+    bench.tree({"a": "v2"})
+    assert (await bench.sync(manifest=place)).warnings == ()
+    bench.memory.objects[key] = left.pop()
+    bench.tree({"a": "v1"})
+    report = await bench.sync(manifest=place)
+    assert (report.checked, report.uploaded, bench.objects()["a"]) == ("list", 1, b"v1")
+    assert (await bench.sync(manifest=place)).checked == "manifest"
+
+
 async def test_a_long_run_gives_signs_of_life_in_the_bucket_once_it_has_begun(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

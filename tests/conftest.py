@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite("aios3sync.testing.contract")
 
-# How long an example takes says more of what else the machine does than of the code.
-settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("calm")
+# How long an example takes says more of what else the machine does than of the code. Every run has the same
+# examples; HYPOTHESIS_PROFILE=search looks for others.
+_CALM: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("calm", derandomize=True, **_CALM)
+settings.register_profile("search", **_CALM)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "calm"))
 
 
 @pytest.fixture(autouse=True)

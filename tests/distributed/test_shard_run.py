@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aios3sync.report import SyncReport
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import PutOptions, StoreCapabilities
 from aios3sync.testing.memory import MemoryStore
 from aios3sync.testing.trees import make_tree
@@ -38,6 +39,16 @@ def bucket(
     )
 
 
+def profile(order: str) -> EndpointProfile:
+    """What is known of an endpoint that lists in an order.
+
+    One that does not list in byte order is known for it: where a short listing happens to ascend, a run takes
+    the next one for ordered until it meets the first key that is not, and sends again what it has not seen by
+    then. What happens to ascend is another matter in a part of the keys than in all.
+    """
+    return EndpointProfile(etags="md5", list_order="" if order == "bytes" else "unordered")
+
+
 def bodies(store: MemoryStore) -> dict[str, bytes]:
     return {key.removeprefix("p/"): body for key, body in store.bodies().items()}
 
@@ -56,6 +67,16 @@ def remove(root: Path, keys: Any) -> None:
     for key in keys:
         (root / key).unlink()
 
+
+ASCENDS_BY_CHANCE: dict[str, Any] = {
+    "first": dict.fromkeys(("-a/!/0", "0", "0-", "0/!\ue000/-é", "0/0/0", "00/\ue000", "0a"), b"A"),
+    "second": dict.fromkeys(("-a/0/0", "0", "0-", "0/-", "0/0", "0/0/0", "0/0a", "0/é."), b"A"),
+    "there": dict.fromkeys(("0", "0/0", "é!", "éa/0"), b""),
+    "cuts": ["0", "0"],
+    "delete": "off",
+    "order": "SeaweedFS",
+}
+"""The first listing of the target may be in byte order, later ones are not."""
 
 NAMES = st.text("!-.0aé\ue000", min_size=1, max_size=2).filter(lambda name: name.strip("."))
 KEYS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
@@ -117,8 +138,8 @@ async def test_an_upload_in_shards_is_the_upload(
 ) -> None:
     """Two syncs, the tree changed between them: what is stored, and what is counted."""
     place = tmp_path_factory.mktemp("up")
-    one = Sharding(place / "one", place / "tree", bucket(there, order))
-    many = Sharding(place / "many", place / "tree", bucket(there, order))
+    one = Sharding(place / "one", place / "tree", bucket(there, order), profile=profile(order))
+    many = Sharding(place / "many", place / "tree", bucket(there, order), profile=profile(order))
     options = {"delete": delete, "allow_empty_source": True, **more}
     tree(place / "tree", {})
     for content in (first, second):
@@ -160,7 +181,9 @@ async def test_a_download_in_shards_is_the_download(
     place = tmp_path_factory.mktemp("down")
     sides = []
     for name in ("one", "many"):
-        side = Sharding(place / name, place / f"tree-{name}", bucket({}, order), direction="down")
+        side = Sharding(
+            place / name, place / f"tree-{name}", bucket({}, order), direction="down", profile=profile(order)
+        )
         tree(side.root, there)
         sides.append(side)
     one, many = sides
@@ -179,6 +202,7 @@ async def test_a_download_in_shards_is_the_download(
 
 
 @QUIET
+@example(**ASCENDS_BY_CHANCE)
 @given(
     first=CONTENT,
     second=CONTENT,
@@ -202,7 +226,8 @@ async def test_a_copy_in_shards_is_the_copy(
         endpoint: dict[str, MemoryStore] = {}
         source = bucket(first, order, "source", endpoint=endpoint)
         target = bucket(there, order, endpoint=endpoint)
-        sides.append(Sharding(place / name, place, target, source, direction="copy"))
+        known = profile(order)
+        sides.append(Sharding(place / name, place, target, source, direction="copy", profile=known))
     one, many = sides
     options: dict[str, Any] = {"delete": delete, "allow_empty_source": True}
     for content in (first, second):

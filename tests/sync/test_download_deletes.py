@@ -16,6 +16,7 @@ P8 a file that was changed is never replaced or deleted    test_P8_*, test_downl
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from anyio import to_thread
 
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.local.tree import LocalTree
+from aios3sync.local.walk import Walk
 from aios3sync.local.write import TreeWriter
 from aios3sync.testing.faulty import unavailable
 from tests.sync.conftest import Bench, body_tree
@@ -104,18 +106,25 @@ async def test_P3_another_directory_in_the_place_of_the_target_loses_nothing(
     await synced(bench, {"a": b"1", "b": b"2"})
     await forget(bench, "b")
     real, old = bench.memory.list_page, bench.root.parent / "old"
+    there, batches = threading.Event(), Walk.batches
 
     def swap() -> None:
         if not old.exists():
             bench.root.rename(old)
             bench.root.mkdir()
             (bench.root / "b").write_bytes(b"2")
+            there.set()
 
     async def swapped(*args: Any, **more: Any) -> Any:
         await to_thread.run_sync(swap)
         return await real(*args, **more)
 
+    def walked(walk: Walk) -> Any:
+        assert there.wait(60), "for a moment there is no directory, which would be an error"
+        return batches(walk)
+
     monkeypatch.setattr(bench.memory, "list_page", swapped)
+    monkeypatch.setattr(Walk, "batches", walked)
     report = await bench.download(delete="mirror")
     assert (report.deleted, report.exit_code) == (0, 4)
     assert report.refused is not None

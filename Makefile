@@ -25,7 +25,7 @@ smoke: $(VENV)/.installed-dev
 	  test_stored_checksums.py test_bucket_trash.py test_event_stream.py) --ignore=tests/manifest/test_shards.py $(PYTEST_ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 # Takes long; installs its peers by itself. BENCH_ARGS=--quick is a toy.
 bench: $(VENV)/.installed-bench

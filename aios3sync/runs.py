@@ -247,10 +247,8 @@ class Runs:
         async with AsyncExitStack() as stack:
             executor = await stack.enter_async_context(open_executor(cluster))
             if feed is not None and not request.options.dry_run:
-                from aios3sync.images.size import image_size, is_image_name
-
-                resources = await stack.enter_async_context(feed.attached(request, resources))
-                resources = replace(resources, inspect=image_size, inspected=is_image_name)
+                attached = await stack.enter_async_context(feed.attached(request, resources))
+                resources = _measuring_images(attached)
             report = await run_on_cluster(
                 request, resources, executor, connect, source_connect, self._open_store, feed
             )
@@ -287,9 +285,7 @@ class Runs:
             if not (index is None and entry is None):
                 _check_followed(request)
             if index is not None:
-                from aios3sync.images.size import image_size, is_image_name
-
-                resources = replace(resources, inspect=image_size, inspected=is_image_name)
+                resources = _measuring_images(resources)
             await load("aios3sync.sync.subscribers")
             from aios3sync.sync.subscribers import run_subscribed
 
@@ -408,6 +404,13 @@ async def _load_dask() -> None:
         if (error.name or "").partition(".")[0] == "aios3sync":
             raise
         raise UsageError(f"cluster: {error.name} is not installed; pip install distributed") from None
+
+
+def _measuring_images(resources: Resources) -> Resources:
+    """Return the resources of a run that an index follows: it has the sizes of images."""
+    from aios3sync.images.size import image_size, is_image_name
+
+    return replace(resources, inspect=image_size, inspected=is_image_name)
 
 
 def _check_followed(request: SyncRequest) -> None:

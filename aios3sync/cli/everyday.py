@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aios3sync.cli.output.choose import choose_view, is_terminal, report_view
+from aios3sync.cli.output.choose import choose_view, report_view, shows_live
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
 from aios3sync.errors import AioS3SyncError
@@ -52,12 +52,12 @@ def _run_small(plain: PlainSync) -> int | None:
             files=files,
         )
         uploads: list[tuple[RecordedEntry, str]] = []
-        # A verbose run shows what is known of the endpoint.
-        alone = bool(plain.output.verbose)
+        # A verbose run shows what is known of the endpoint, as only a whole run does.
+        asks = not plain.output.verbose
         report = run_small(
             request,
-            None if alone else partial(_open_pages, plain, request),
-            None if alone else partial(_open_puts, plain, request),
+            partial(_open_pages, plain, request) if asks else None,
+            partial(_open_puts, plain, request) if asks else None,
             lambda row, reason: uploads.append((row, reason)),
         )
         if report is not None:
@@ -69,7 +69,7 @@ def _run_small(plain: PlainSync) -> int | None:
 def _show(plain: PlainSync, report: SyncReport, uploads: list[tuple[RecordedEntry, str]]) -> None:
     """Show a run that has ended already: what a live view leaves, or the lines of a plain one."""
     output, conclude = plain.output, partial(conclude_sync, verbose=plain.output.verbose)
-    if not uploads or output.quiet or output.json or (output.progress and is_terminal()):
+    if not uploads or output.quiet or output.json or shows_live(output):
         report_view("sync", output, conclude)(report)
         return
     from aios3sync.events import ObjectUploaded

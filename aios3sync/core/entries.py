@@ -107,6 +107,19 @@ class RecordedEntry(NamedTuple):
     headers: str = ""
     sha256: str = ""
 
+    def with_stat(self, source: SourceEntry, *, settled: bool, run: int) -> RecordedEntry:
+        """Return the row for a file of the same content that has another stat now.
+
+        Args:
+            source: the file.
+            settled: whether its stat can be trusted.
+            run: number of the run that writes the row.
+        """
+        size, mtime_ns, ctime_ns, inode = source[1:]
+        return self._replace(
+            size=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns, inode=inode, settled=settled, run=run
+        )
+
 
 class TargetEntry(NamedTuple):
     """One object of the target, as a listing shows it.

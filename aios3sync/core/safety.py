@@ -14,6 +14,7 @@ from aios3sync.core.text import count, escape_undecodable
 __all__ = (
     "CATALOG_NAMES",
     "DEFAULT_DELETE_RATIO",
+    "IF_MEANT",
     "RATIO_APPLIES_ABOVE",
     "DeleteLimits",
     "PlanFacts",
@@ -38,6 +39,8 @@ CATALOG_NAMES: Final = frozenset(
 DEFAULT_DELETE_RATIO: Final = 0.5
 RATIO_APPLIES_ABOVE: Final = 100
 """The default ratio refuses only once more deletes than this are planned."""
+IF_MEANT: Final = "if that is meant, say "
+"""Comes before the option that lets a refused run delete."""
 
 _INTERNAL = lazy_pattern(r"(?:^|/)\.(?:deltaglider|aios3sync)/")
 _THUMBNAIL = lazy_pattern(r"(?:^|/)\.thumbnails/\d+/.+\.webp", re.DOTALL)
@@ -206,7 +209,7 @@ def check_deletes(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
         return Refusal(
             "empty-source",
             deletes,
-            f"the source is empty and {lost} would be deleted; if that is meant, say --allow-empty-source",
+            f"the source is empty and {lost} would be deleted; {IF_MEANT}--allow-empty-source",
         )
     return _check_limits(facts, limits)
 
@@ -217,9 +220,7 @@ def _check_limits(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
         return None
     planned = f"{count(deletes, 'delete is', 'deletes are')} planned"
     if limits.count is not None and deletes > limits.count:
-        text = (
-            f"{planned}, --max-delete allows {limits.count:,}; if that is meant, say --max-delete {deletes}"
-        )
+        text = f"{planned}, --max-delete allows {limits.count:,}; {IF_MEANT}--max-delete {deletes}"
         return Refusal("max-delete", deletes, text)
     share = deletes / max(facts.target_objects, 1)
     ratio = DEFAULT_DELETE_RATIO if limits.ratio is None else limits.ratio
@@ -231,7 +232,7 @@ def _check_limits(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
             "max-delete-ratio",
             deletes,
             f"{planned}, {share:.0%} of {present}; --max-delete-ratio allows {ratio:.0%}; "
-            f"if that is meant, say --max-delete-ratio {ceil(share * 100) / 100:g}",
+            f"{IF_MEANT}--max-delete-ratio {ceil(share * 100) / 100:g}",
         )
     return None
 

@@ -249,14 +249,9 @@ def _finish(
         case Keep():
             outcome = Kept(compare.source.key)
         case Touch(source, recorded, _):
-            row = run.row(source, recorded.md5, recorded.etag, settled=digest.settled, sha256=digest.sha256)
-            row = row._replace(
-                part_size=recorded.part_size,
-                encoding=recorded.encoding,
-                uploaded_at=recorded.uploaded_at,
-                headers=recorded.headers,
-                sha256=recorded.sha256 or row.sha256,
-            )
+            row = recorded.with_stat(source, settled=digest.settled, run=run.number)
+            if run.receipt is not None:
+                row = row._replace(sha256=recorded.sha256 or digest.sha256)
             outcome = Touched(row, visible=source[1:5] != recorded[1:5])
         case Adopt(source, target, md5, part_size, encoding):
             settled = digest.settled

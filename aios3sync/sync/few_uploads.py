@@ -134,11 +134,11 @@ def apply_changes(
         ManifestError: the manifest cannot be written.
         OSError, ValueError: errors of files and requests, with the same meaning as ``None``.
     """
-    plan = _read(source, actions, policy)
-    if plan is None:
-        return None
     state = manifest.state_now()
     begun = replace(state, run=state.run + 1)
+    plan = _read(source, actions, policy, begun.run)
+    if plan is None:
+        return None
     rows: list[RecordedEntry] = []
     if plan.uploads:
         with closing(open_puts()) as puts:
@@ -155,13 +155,15 @@ def apply_changes(
         return None
     reasons = [reason for _, reason in plan.uploads]
     uploaded = list(zip(rows, reasons, strict=True))
-    rows += [row._replace(run=begun.run) for row in plan.touched]
+    rows += plan.touched
     if rows:
         manifest.record_now(rows, [])
     return AppliedChanges(uploaded, plan.seen, plan.kept, recorded=bool(rows))
 
 
-def _read(source: SourceFiles, actions: Sequence[Upload | CompareDigest], policy: Policy) -> _Plan | None:
+def _read(
+    source: SourceFiles, actions: Sequence[Upload | CompareDigest], policy: Policy, run: int
+) -> _Plan | None:
     """Read the files and settle the comparisons that need their content."""
     uploads: list[tuple[_File, str]] = []
     touched: list[RecordedEntry] = []
@@ -179,12 +181,7 @@ def _read(source: SourceFiles, actions: Sequence[Upload | CompareDigest], policy
             case Touch(entry, recorded):
                 visible = entry[1:5] != recorded[1:5]
                 seen, kept = seen + visible, kept + (not visible)
-                size, mtime_ns, ctime_ns, inode = entry[1:]
-                touched.append(
-                    recorded._replace(
-                        size=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns, inode=inode, settled=file.settled
-                    )
-                )
+                touched.append(recorded.with_stat(entry, settled=file.settled, run=run))
             case Keep():
                 kept += 1
             case _:

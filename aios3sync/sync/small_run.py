@@ -42,15 +42,13 @@ _MOST_LISTED: Final = 4_000
 """With more objects, a run that lists many parts at once is faster than page after page."""
 _PATIENCE_S: Final = 0.5
 """Seconds after which the walk is left to a run, which shows its progress and can be stopped."""
-
-
 _HEADERS: Final = ("metadata", "tags")  # with which nothing is sent here in any case
 _SELECTION: Final = ("exclude", "gitignore", "include", "rules", "symlinks")
 _COMPARISON: Final = (
     *("check", "delete", "list_order", "list_workers", "manifest", "max_manifest_age", "no_list"),
     *("max_delete", "max_delete_ratio"),
 )
-_SENDING: Final = frozenset((*_HEADERS, *_SELECTION, *_COMPARISON))
+_NOT_OF_SENDING: Final = frozenset((*_HEADERS, *_SELECTION, *_COMPARISON))
 """Options that change nothing of how a file is sent. With any other one a run sends."""
 
 
@@ -124,7 +122,7 @@ def run_small(
 def _sends_plainly(options: SyncOptions) -> bool:
     """Whether no option changes how files are sent."""
     return all(
-        name in _SENDING or getattr(options, name) == default
+        name in _NOT_OF_SENDING or getattr(options, name) == default
         for name, default in defaults_of(SyncOptions).items()
     )
 
@@ -267,23 +265,22 @@ def _report(
     requests: dict[str, int] = {}
     if found.pages:
         requests["ListObjectsV2"] = found.pages
-    done, actions = found.applied, 0
+    uploaded = touched = size = 0
     kept = found.kept
-    if done is not None:
-        kept += done.kept
-        actions = len(done.uploaded) + done.touched
-        if done.uploaded:
-            requests["PutObject"] = len(done.uploaded)
+    if (done := found.applied) is not None:
+        uploaded, touched, size, kept = len(done.uploaded), done.touched, done.size, kept + done.kept
+    if uploaded:
+        requests["PutObject"] = uploaded
     return SyncReport(
         source=escape_undecodable(request.root),
         target=str(request.location),
         checked="list" if found.pages else "manifest",
         scanned=found.files,
         kept=kept,
-        uploaded=len(done.uploaded) if done is not None else 0,
-        uploaded_bytes=done.size if done is not None else 0,
-        touched=done.touched if done is not None else 0,
-        planned=kept + actions,
+        uploaded=uploaded,
+        uploaded_bytes=size,
+        touched=touched,
+        planned=kept + uploaded + touched,
         knowledge_age_s=0.0 if found.pages else age,
         requests=requests,
         warnings=(warning,) if warning else (),

@@ -174,7 +174,7 @@ def test_commands_without_events_have_records(cli: CommandLine, bucket: Bucket) 
 
 
 def test_there_is_no_live_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.cli.output.choose.is_terminal", lambda: True)
+    monkeypatch.setattr("aios3sync.cli.output.choose._is_terminal", lambda: True)
 
     def view(output: Output) -> Any:
         return choose_view("sync", output, conclude_sync, lambda: None)

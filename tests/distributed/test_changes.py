@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from aios3sync.distributed.change_intake import ChangeIntake
 from aios3sync.distributed.exchanges import Exchanges
 from aios3sync.distributed.messages import AttemptChanges, NodeSetup, SentChanges
 from aios3sync.events import Deleted, Kept, Trashed, Uploaded, discard
-from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.feed import TOO_SLOW, IndexSubscriber
 from aios3sync.index.rows import ObjectIndexError
@@ -31,13 +30,6 @@ from aios3sync.testing.memory import MemoryStore
 from tests.distributed.sharding import Sharding
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture
-async def backend(tmp_path: Path) -> AsyncIterator[IndexBackend]:
-    opened = await open_backend(f"sqlite:///{tmp_path / 'index.db'}")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

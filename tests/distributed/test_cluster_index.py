@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +15,6 @@ from PIL import Image
 import aios3sync
 from aios3sync import events
 from aios3sync.distributed import estimates
-from aios3sync.distributed.dask import DaskExecutor
 from aios3sync.distributed.shards import Weight
 from aios3sync.errors import UsageError
 from aios3sync.index import ObjectIndexError
@@ -63,24 +61,11 @@ async def test_the_index_is_that_of_a_run_of_one_process(
     bucket: Bucket,
     source: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    messages: list[bytes],
     no_blocking: BlockBuster,
 ) -> None:
     """Uploads with the sizes of images and of what was compressed, changes, deletes, what was there."""
     no_blocking.deactivate()  # Dask starts its processes on the event loop
-    sent: list[bytes] = []
-    run, ask = DaskExecutor.run, DaskExecutor.ask
-
-    async def watched_run(self: DaskExecutor, *arguments: Any) -> Any:
-        sent.append(pickle.dumps(arguments))
-        return await run(self, *arguments)
-
-    async def watched_ask(self: DaskExecutor, *arguments: Any) -> Any:
-        sent.append(pickle.dumps(arguments))
-        return await ask(self, *arguments)
-
-    monkeypatch.setattr(DaskExecutor, "run", watched_run)
-    monkeypatch.setattr(DaskExecutor, "ask", watched_ask)
     for prefix in ("one", "all"):
         bucket.put(f"{prefix}/old", b"1")
         bucket.put(f"{prefix}/d1/f001.txt", TREE["d1/f001.txt"])
@@ -105,7 +90,7 @@ async def test_the_index_is_that_of_a_run_of_one_process(
         assert await rows(index, bucket, "all") == await rows(index, bucket, "one")
         assert await index.stale() == []
         assert await index.backend.state("feeding:") == {}
-    assert [message for message in sent if b"hunter2" in message] == []
+    assert [message for message in messages if b"hunter2" in message] == []
 
 
 async def test_the_run_is_cut_by_the_index_and_a_dry_one_leaves_it_as_it_is(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -16,7 +16,6 @@ from aios3sync.distributed import estimates
 from aios3sync.distributed.estimates import weights_of
 from aios3sync.distributed.index_weights import index_weights
 from aios3sync.distributed.shards import Weight, cut
-from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import ObjectIndexError, ObjectRow, Selection
 from aios3sync.store.endpoint_profile import EndpointProfile
@@ -24,13 +23,6 @@ from aios3sync.testing.memory import MemoryStore
 from tests.distributed.sharding import Sharding
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def backend(tmp_path: Path) -> AsyncIterator[IndexBackend]:
-    opened = await open_backend(f"sqlite:///{tmp_path / 'index.db'}")
-    yield opened
-    await opened.close()
 
 
 async def fill(backend: IndexBackend, keys: Iterable[str], bucket: str = "bucket") -> None:

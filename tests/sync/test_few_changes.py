@@ -272,7 +272,7 @@ def test_an_option_that_it_does_not_know_is_left_to_a_run() -> None:
     """Also one that does not exist yet: what does not bear on sending is named, all else is refused."""
     defaults = dict(defaults_of(SyncOptions))
     assert small_run._sends_plainly(SyncOptions())
-    for name in defaults.keys() - small_run._SENDING:
+    for name in defaults.keys() - small_run._NOT_OF_SENDING:
         options: Any = SimpleNamespace(**{**defaults, name: object()})
         assert not small_run._sends_plainly(options), name
 
@@ -286,29 +286,21 @@ async def test_a_bucket_that_encrypts_is_left_to_a_run(bench: Bench) -> None:
     await untouched(bench)
 
 
+def _refused(*_: object) -> None:
+    raise PermissionError
+
+
 @pytest.mark.usefixtures("settle")
-async def test_a_file_that_cannot_be_read_is_left_to_a_run(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "read", [_refused, lambda *_: None], ids=["a file that cannot be read", "one that changed after the walk"]
+)
+async def test_a_file_that_is_not_as_it_was_walked_is_left_to_a_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, read: Callable[..., None]
 ) -> None:
     bench.tree(FILES)
     await bench.sync()
     (bench.root / "a").write_text("new")
-
-    def read(*_: object) -> None:
-        raise PermissionError
-
     monkeypatch.setattr("aios3sync.local.root.TreeRoot.read_now", read)
-    await untouched(bench)
-
-
-@pytest.mark.usefixtures("settle")
-async def test_a_file_that_changed_after_the_walk_is_left_to_a_run(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.tree(FILES)
-    await bench.sync()
-    (bench.root / "a").write_text("new")
-    monkeypatch.setattr("aios3sync.local.root.TreeRoot.read_now", lambda *_: None)
     await untouched(bench)
 
 

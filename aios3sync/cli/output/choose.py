@@ -13,7 +13,7 @@ from aios3sync._dataclass import replace
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.view import Conclude, Output, View
 
-__all__ = ("choose_view", "is_terminal", "report_view", "result_view")
+__all__ = ("choose_view", "report_view", "result_view", "shows_live")
 
 
 def choose_view(
@@ -52,7 +52,7 @@ def choose_view(
 
         return EventLines(out, dry_run=dry_run, verbose=output.verbose > 1, runs=output.runs)
     names_actions = dry_run and output.actions  # each in a line as it is found
-    if output.progress and not (output.quiet or names_actions) and output.verbose < 2 and is_terminal():
+    if shows_live(output) and not names_actions:
         from aios3sync.cli.output.live import LiveView
 
         return LiveView(out, err, conclude, heading, output, dry_run=dry_run)
@@ -75,6 +75,11 @@ def result_view(command: str, output: Output) -> Callable[[Callable[[], None]], 
     return partial(choose_view, command, output.without_progress(), attrgetter("conclusion"))
 
 
-def is_terminal() -> bool:
+def shows_live(output: Output) -> bool:
+    """Whether a run with these options, none of which is for machines, is shown by a live view."""
+    return output.progress and not output.quiet and output.verbose < 2 and _is_terminal()
+
+
+def _is_terminal() -> bool:
     """Whether standard output is a terminal with a cursor."""
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, replace
+from aios3sync.core.safety import IF_MEANT
 from aios3sync.core.text import count, duration, printable, size_text, time_taken
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Conclusion",
+    "conclude_apply",
     "conclude_plan",
     "conclude_sync",
     "conclude_verify",
@@ -158,9 +160,7 @@ def conclude_plan(report: SyncReport, plan: Callable[[], Plan], saved: str, *, v
 def conclude_apply(report: SyncReport, plan: Plan, *, verbose: int = 0) -> Conclusion:
     """Summarize the application of a plan, whose limits are those that it was made with."""
     found = conclude_sync(report, verbose=verbose)
-    refused = found.refused.replace(
-        "if that is meant, say --", "if that is meant, make the plan again with --"
-    )
+    refused = found.refused.replace(IF_MEANT, "if that is meant, make the plan again with ")
     return replace(found, plan=plan.due, refused=refused)
 
 

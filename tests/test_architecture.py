@@ -119,7 +119,7 @@ FOREIGN: dict[str, set[str]] = {
     "anycrc": {"local.checksum"},
     "awscrt": {"local.checksum"},
     "watchfiles": {"watch.changes"},
-    "botocore": {"session", "store.boto", "store.wire.credential_chain", "index.follow.sqs"},
+    "botocore": {"session", "store.boto", "store.wire.botocore_chain", "index.follow.sqs"},
     "click": {"cli", "__main__"},
     "dask": {"distributed.dask"},
     "distributed": {"distributed.dask"},

@@ -23,7 +23,7 @@ from aios3sync.errors import AioS3SyncError, CredentialsError, StoreError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.renewal import AllRenewed, Renewal
-from aios3sync.store.wire.credential_chain import ChainCredentials
+from aios3sync.store.wire.botocore_chain import ChainCredentials
 from aios3sync.store.wire.credentials import StaticCredentials
 from aios3sync.store.wire.sources import ConfiguredSource, NoKeysError, open_configured
 from aios3sync.store.wire.transport import WireTransport

@@ -199,7 +199,7 @@ def _found_provider(
     except UnknownSettingsError as error:
         _LOG.debug("the chain of credentials is asked: %s", error)
     # Loaded here: it loads botocore.
-    from aios3sync.store.wire.credential_chain import find_in_chain
+    from aios3sync.store.wire.botocore_chain import find_in_chain
 
     return find_in_chain(options.profile, region)
 

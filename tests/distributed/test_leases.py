@@ -155,15 +155,19 @@ async def test_a_limiter_takes_another_ceiling_while_requests_wait() -> None:
 async def test_a_limiter_never_lets_out_more_than_its_ceiling(
     ceilings: list[int], outcomes: random.Random
 ) -> None:
-    limiter = ConcurrencyLimiter(256)
-    for ceiling in ceilings:
-        limiter.resize(ceiling)
-        for _ in range(30):
-            slots = [slot for _ in range(ceiling + 5) if (slot := limiter.try_acquire()) is not None]
-            assert len(slots) <= ceiling
-            assert 1 <= limiter.limit <= limiter.ceiling == ceiling
-            for slot in slots:
-                limiter.release(slot, ThrottledError("slow down") if outcomes.random() < 0.02 else None)
+    now = 100.0
+    with pytest.MonkeyPatch.context() as patch:  # with the real clock the outcomes would depend on it
+        patch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+        limiter = ConcurrencyLimiter(256)
+        for ceiling in ceilings:
+            limiter.resize(ceiling)
+            for _ in range(30):
+                now += 0.01
+                slots = [slot for _ in range(ceiling + 5) if (slot := limiter.try_acquire()) is not None]
+                assert len(slots) <= ceiling
+                assert 1 <= limiter.limit <= limiter.ceiling == ceiling
+                for slot in slots:
+                    limiter.release(slot, ThrottledError("slow down") if outcomes.random() < 0.02 else None)
 
 
 async def test_a_limiter_keeps_to_a_rate_that_others_have_learnt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,7 @@ def run_sync(
         return run_plan(plain, "", registration)
     if options.dry_run:
         index = None  # nothing changes, and a file that is missing must not be made
+    used_cluster = None if cluster is None else _prepared(cluster)
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         payer = options.request_payer
@@ -96,7 +97,7 @@ def run_sync(
                 index=opened.database,
                 catalog=registration,
                 source_connect=source_connection,
-                cluster=cluster,
+                cluster=used_cluster,
             )
             return replace(report, warnings=(*opened.warnings, *report.warnings))
 
@@ -109,3 +110,10 @@ def run_sync(
         dry_run=options.dry_run,
     )
     return run_command(work, connection, open_view, orderly=True)
+
+
+def _prepared(cluster: str) -> object:
+    """Return the cluster, whose workers are forked from here if it is one of this machine."""
+    from aios3sync.distributed.worker_starter import prepared_cluster
+
+    return prepared_cluster(cluster)

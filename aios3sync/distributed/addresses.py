@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from aios3sync.distributed.worker_starter import PreparedCluster
 from aios3sync.errors import UsageError
 
 __all__ = ("checked_cluster", "local_processes")
@@ -18,16 +19,17 @@ def checked_cluster(cluster: Any) -> Any:
     """Return the name of a cluster, if it is valid.
 
     Args:
-        cluster: a text, or a client or a cluster of Dask.
+        cluster: a text, a prepared cluster, or a client or a cluster of Dask.
 
     Raises:
         UsageError: the text names no cluster.
     """
-    if not isinstance(cluster, str):
+    if isinstance(cluster, PreparedCluster):
+        local_processes(cluster.name)
+    elif not isinstance(cluster, str):
         if cluster is None or not (hasattr(cluster, "scheduler") or hasattr(cluster, "scheduler_address")):
             raise UsageError(f"cluster: {type(cluster).__name__} is neither a text nor a client of Dask")
-        return cluster
-    if cluster.startswith("local:"):
+    elif cluster.startswith("local:"):
         local_processes(cluster)
     elif not _SCHEDULER.fullmatch(cluster):
         raise UsageError(

@@ -6,22 +6,34 @@ repeats the step when a worker dies, and carries the messages.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
+import anyio
 import dask
-from distributed import Client, KilledWorker, LocalCluster, Security
+from anyio import to_thread
+from distributed import Client, KilledWorker, Scheduler, Security, Worker
+from distributed.utils import silence_logging_cmgr
 
-from aios3sync.errors import AioS3SyncError, ClusterError
+from aios3sync.concurrency import raise_first_error
+from aios3sync.distributed.addresses import local_processes
+from aios3sync.distributed.worker_starter import PreparedCluster, WorkerOrder, WorkerStarter
+from aios3sync.errors import ClusterError
 
-__all__ = ("DaskExecutor", "open_executor")
+__all__ = ("DaskExecutor", "open_executor", "work")
 
 _RETRIES: Final = 2
 _LOCAL: Final = "local:"
 _CONNECT_S: Final = 10.0
+_BEGIN_S: Final = 120.0
+"""Seconds in which the workers of this machine have to begin: a second where it has nothing else to do."""
+_BEGIN_POLL_S: Final = 0.02
+_LEAVE_S: Final = 5.0
+_HERE: Final = "127.0.0.1"
 # Of a cluster that lives as long as one run: no page, no file, no port but those between its processes.
 _QUIET: Final = {
     "distributed.scheduler.http.routes": [],
@@ -33,12 +45,8 @@ _QUIET: Final = {
     "distributed.admin.tick.limit": "1h",
     "distributed.scheduler.active-memory-manager.start": False,
     "distributed.scheduler.work-stealing-interval": "1s",
-    "distributed.worker.daemon": False,  # a worker starts upload processes
+    "distributed.client.scheduler-info-interval": "60s",
 }
-
-
-# Ctrl-C goes to all processes of a terminal: the coordinator asks the workers to stop.
-_LEAVE_SIGNALS: Final = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 class DaskExecutor:
@@ -92,7 +100,7 @@ async def open_executor(cluster: Any) -> AsyncIterator[DaskExecutor]:
     """Connect to a cluster, or start one of processes on this machine, which ends with the block.
 
     Args:
-        cluster: the address of a scheduler, ``local:N``, or a client of Dask.
+        cluster: the address of a scheduler, ``local:N``, a prepared cluster, or a client of Dask.
 
     Raises:
         ClusterError: it cannot be reached or started.
@@ -100,8 +108,10 @@ async def open_executor(cluster: Any) -> AsyncIterator[DaskExecutor]:
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(dask.config.set(_QUIET))
-        if isinstance(cluster, str) and cluster.startswith(_LOCAL):
-            address, security = await _start_local(cluster, stack), None
+        if isinstance(cluster, PreparedCluster):
+            address, security = await _start_local(*cluster, stack), None
+        elif isinstance(cluster, str) and cluster.startswith(_LOCAL):
+            address, security = await _start_local(cluster, None, stack), None
         else:
             address, security = _address_of(cluster)
         try:
@@ -133,26 +143,57 @@ def _address_of(cluster: Any) -> tuple[str, Security | None]:
     return str(address), getattr(cluster, "security", None)
 
 
-async def _start_local(cluster: str, stack: AsyncExitStack) -> str:
-    from aios3sync.distributed.addresses import local_processes
-
-    local = LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=local_processes(cluster),
-        threads_per_worker=1,
-        processes=True,
-        asynchronous=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        worker_dashboard_address=None,
-        memory_limit=0,
-        preload=[_LEAVE_SIGNALS],
-        silence_logs=logging.CRITICAL,
-    )
+async def _start_local(cluster: str, starter: WorkerStarter | None, stack: AsyncExitStack) -> str:
+    """Start a scheduler here and workers in processes; return its address."""
+    number = local_processes(cluster)
+    stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
     try:
-        await stack.enter_async_context(local)
-    except Exception as error:
-        if isinstance(error, AioS3SyncError):
-            raise
+        if starter is None:
+            starter = await to_thread.run_sync(WorkerStarter.spawn)
+        stack.push_async_callback(starter.close, _LEAVE_S)
+        # Closing it, before the starter, asks the workers to leave.
+        scheduler = await stack.enter_async_context(
+            Scheduler(host=_HERE, port=0, dashboard=False, dashboard_address=f"{_HERE}:0")  # type: ignore[no-untyped-call]
+        )
+        address: str = scheduler.address
+        starter.start(WorkerOrder(number, work, (address, dask.config.config)))
+        with raise_first_error():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_fail_with_worker, starter)
+                with anyio.fail_after(_BEGIN_S):
+                    while len(scheduler.workers) < number:  # noqa: ASYNC110 - Dask has no event for it
+                        await anyio.sleep(_BEGIN_POLL_S)
+                tasks.cancel_scope.cancel()
+    except (OSError, RuntimeError, TimeoutError) as error:
         raise ClusterError(f"the processes of {cluster} cannot be started: {error}") from error
-    address: str = local.scheduler_address
     return address
+
+
+async def _fail_with_worker(starter: WorkerStarter) -> None:
+    raise RuntimeError(await starter.reason() or "they ended")
+
+
+def work(begun: Callable[[], None], scheduler: str, config: Mapping[str, Any]) -> None:
+    """Be a worker in a process of its own, until the scheduler has closed or is gone.
+
+    Args:
+        begun: called once the scheduler knows the worker.
+        scheduler: its address.
+        config: the settings of Dask in the process of the scheduler.
+    """
+    dask.config.set(config)
+    with silence_logging_cmgr(logging.CRITICAL):
+        asyncio.run(_work(begun, scheduler))
+
+
+async def _work(begun: Callable[[], None], scheduler: str) -> None:
+    worker = Worker(  # type: ignore[no-untyped-call]
+        scheduler,
+        nthreads=1,
+        host=_HERE,
+        memory_limit=0,
+        death_timeout=_CONNECT_S,
+    )
+    async with worker:
+        begun()
+        await worker.finished()

@@ -77,6 +77,8 @@ class PlainView(PlainReport):
         super().__init__(out, err, conclude, output)
         self._dry_run = dry_run
         self._shows_actions = output.actions and not output.quiet
+        if not self._shows_actions:
+            self.single_events = 0  # machines of a cluster need not send what has no line
         self._progress = Progress()
         self._flushed = self._progressed = time.monotonic()
         self._silence = Silence(self._flushed)

@@ -156,7 +156,8 @@ async def _start_local(cluster: str, starter: WorkerStarter | None, stack: Async
             Scheduler(host=_HERE, port=0, dashboard=False, dashboard_address=f"{_HERE}:0")  # type: ignore[no-untyped-call]
         )
         address: str = scheduler.address
-        starter.start(WorkerOrder(number, work, (address, dask.config.config)))
+        order = WorkerOrder(number, work, (address, dask.config.config))
+        await to_thread.run_sync(starter.start, order)
         with raise_first_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_fail_with_worker, starter)

@@ -74,6 +74,7 @@ class WorkerStarter:
     """
 
     def __init__(self, orders: int, reasons: int, wait: Callable[[], object]) -> None:
+        os.set_blocking(reasons, False)
         self._orders = orders
         self._reasons = reasons
         self._wait = wait
@@ -116,7 +117,7 @@ class WorkerStarter:
         return cls(*ours, process.wait)
 
     def start(self, order: WorkerOrder) -> None:
-        """Start workers; call it once.
+        """Start workers; call it once. Blocks.
 
         Raises:
             OSError: the starter has died.

@@ -472,6 +472,37 @@ def test_ctrl_c_reaches_the_processes_of_a_local_cluster_orderly(
     assert bodies(bucket) == TREE | tree
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the processes are looked up in /proc")
+def test_a_worker_of_a_local_cluster_that_is_killed_is_replaced(
+    bucket: Bucket, source: Path, isolated: Path
+) -> None:
+    """The run has no other worker, and ends well."""
+    tree = {f"e{number % 9}/f{number:03}": b"y" * 2000 for number in range(270)}
+    make_tree(source, tree)
+    command = [sys.executable, "-m", "aios3sync", "sync", str(source), bucket.url("p")]
+    run = subprocess.Popen(
+        [*command, "--cluster", "local:1", "--bwlimit", "200k", "--no-progress"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert run.stdout is not None
+    lines = [run.stdout.readline() for _ in range(60)]
+    (starter,) = children(run.pid)
+    (worker,) = children(starter)
+    os.kill(worker, signal.SIGKILL)
+    rest, _ = run.communicate(timeout=240)
+    text = b"".join([*lines, rest]).decode()
+    assert run.returncode == 0, text
+    assert "Traceback" not in text
+    assert bodies(bucket) == TREE | tree
+    assert not Path(f"/proc/{starter}").exists()
+
+
 # What travels, and what is used.
 
 

@@ -153,7 +153,7 @@ async def _start_local(cluster: str, starter: WorkerStarter | None, stack: Async
         stack.push_async_callback(starter.close, _LEAVE_S)
         # Closing it, before the starter, asks the workers to leave.
         scheduler = await stack.enter_async_context(
-            Scheduler(host=_HERE, port=0, dashboard=False, dashboard_address=f"{_HERE}:0")  # type: ignore[no-untyped-call]
+            Scheduler(host=_HERE, port=0, dashboard=False, dashboard_address=f"{_HERE}:0")
         )
         address: str = scheduler.address
         order = WorkerOrder(number, work, (address, dask.config.config))
@@ -188,7 +188,7 @@ def work(begun: Callable[[], None], scheduler: str, config: Mapping[str, Any]) -
 
 
 async def _work(begun: Callable[[], None], scheduler: str) -> None:
-    worker = Worker(  # type: ignore[no-untyped-call]
+    worker = Worker(
         scheduler,
         nthreads=1,
         host=_HERE,
@@ -197,4 +197,4 @@ async def _work(begun: Callable[[], None], scheduler: str) -> None:
     )
     async with worker:
         begun()
-        await worker.finished()
+        await worker.finished()  # type: ignore[no-untyped-call]

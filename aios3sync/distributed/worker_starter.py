@@ -247,7 +247,8 @@ def _started(order: WorkerOrder, orders: int, reasons: int) -> int:
     except BaseException as error:  # noqa: BLE001 - the process ends with it
         if code == _COULD_NOT_BEGIN:
             with suppress(OSError):
-                os.write(reasons, f"{error or type(error).__name__}\n".encode(errors="replace")[:_MOST_TEXT])
+                text = str(error) or type(error).__name__
+                os.write(reasons, f"{text}\n".encode(errors="replace")[:_MOST_TEXT])
     finally:
         os._exit(code)
 

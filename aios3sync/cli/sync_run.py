@@ -114,6 +114,6 @@ def run_sync(
 
 def _prepared(cluster: str) -> object:
     """Return the cluster, whose workers are forked from here if it is one of this machine."""
-    from aios3sync.distributed.worker_starter import prepared_cluster
+    from aios3sync.distributed.prepare import prepared_cluster
 
     return prepared_cluster(cluster)

@@ -34,7 +34,7 @@ from anyio import to_thread
 
 from aios3sync._namedtuple import NamedTuple
 
-__all__ = ("PreparedCluster", "WorkerOrder", "WorkerStarter", "prepared_cluster", "serve")
+__all__ = ("PreparedCluster", "WorkerOrder", "WorkerStarter", "can_fork", "serve")
 
 _PROGRAM: Final = (
     "import sys; sys.path[:] = sys.argv[3:]; from aios3sync.distributed.worker_starter import serve; "
@@ -82,7 +82,7 @@ class WorkerStarter:
     @classmethod
     def fork(cls) -> Self | None:
         """Fork this process with all that it has imported; return None where that is not safe."""
-        if not _can_fork():
+        if not can_fork():
             return None
         theirs, ours = _pipes()
         pid = os.fork()
@@ -164,23 +164,7 @@ class PreparedCluster(NamedTuple):
     starter: WorkerStarter
 
 
-def prepared_cluster(name: str) -> str | PreparedCluster:
-    """Return a cluster on this machine with its starter; else, and where none can be forked, the name.
-
-    Call it before any thread or event loop begins. It imports Dask, which the workers then need not.
-    """
-    if not name.startswith("local:") or not _can_fork():
-        return name
-    try:
-        import aios3sync.distributed.dask
-        import aios3sync.distributed.node  # noqa: F401
-    except ModuleNotFoundError:  # the run says what is missing
-        return name
-    starter = WorkerStarter.fork()
-    return name if starter is None else PreparedCluster(name, starter)
-
-
-def _can_fork() -> bool:
+def can_fork() -> bool:
     """Whether this process has one thread; libraries of macOS do not bear a fork in any case."""
     return sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1
 

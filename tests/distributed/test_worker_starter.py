@@ -15,7 +15,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from aios3sync.distributed.worker_starter import WorkerOrder, WorkerStarter, prepared_cluster
+from aios3sync.distributed.prepare import prepared_cluster
+from aios3sync.distributed.worker_starter import WorkerOrder, WorkerStarter
 from tests.distributed import worker_functions
 from tests.distributed.dask_commands import PATIENCE_S, ROOT
 

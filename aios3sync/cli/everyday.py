@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aios3sync.cli.output.choose import choose_view, report_view, shows_live
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
+from aios3sync.core.endpoints import AWS
 from aios3sync.errors import AioS3SyncError
 from aios3sync.options import payer_of
 from aios3sync.store.s3.endpoint_config import endpoint_name
@@ -19,10 +20,15 @@ from aios3sync.sync.small_run import run_small
 if TYPE_CHECKING:
     from aios3sync.core.entries import RecordedEntry
     from aios3sync.report import SyncReport
+    from aios3sync.store.endpoint_profile import EndpointProfile
+    from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint
     from aios3sync.store.wire.blocking_pages import BlockingPages
     from aios3sync.store.wire.blocking_puts import BlockingPuts
 
 __all__ = ("run_everyday",)
+
+_MOST_CONNECTIONS: Final = 64
+"""With more, opening them would take longer than sending what there is."""
 
 
 def run_everyday(arguments: Sequence[str]) -> int | None:
@@ -31,16 +37,22 @@ def run_everyday(arguments: Sequence[str]) -> int | None:
         plain = read_plain_sync(arguments)
     except (UnknownError, AioS3SyncError):
         return None
-    code = _run_small(plain)
+    sent: list[tuple[RecordedEntry, str]] = []
+    code = _run_small(plain, sent)
     if code is not None:
         return code
     from aios3sync.cli.sync_run import run_sync
 
-    return run_sync(plain)
+    return run_sync(plain, sent=sent)
 
 
-def _run_small(plain: PlainSync) -> int | None:
-    """Run a sync that has little or nothing to do; ``None`` for any other, also for one that is wrong."""
+def _run_small(plain: PlainSync, sent: list[tuple[RecordedEntry, str]]) -> int | None:
+    """Run a sync that has little or nothing to do; ``None`` for any other, also for one that is wrong.
+
+    Args:
+        plain: the sync.
+        sent: takes the rows of files that were sent, and the reasons; also of a sync that has to be ended.
+    """
     with suppress(AioS3SyncError):
         direction, root, files, location = locate_sides(plain.source, plain.target, plain.options)
         request = SyncRequest(
@@ -51,17 +63,18 @@ def _run_small(plain: PlainSync) -> int | None:
             options=plain.options,
             files=files,
         )
-        uploads: list[tuple[RecordedEntry, str]] = []
         # A verbose run shows what is known of the endpoint, as only a whole run does.
-        asks = not plain.output.verbose
+        remote = None if plain.output.verbose else _Remote(plain, request)
         report = run_small(
             request,
-            partial(_open_pages, plain, request) if asks else None,
-            partial(_open_puts, plain, request) if asks else None,
-            lambda row, reason: uploads.append((row, reason)),
+            None if remote is None else remote.open_pages,
+            None if remote is None else remote.open_puts,
+            lambda row, reason: sent.append((row, reason)),
         )
         if report is not None:
-            _show(plain, report, uploads)
+            _show(plain, report, sent)
+            if remote is not None:
+                remote.remember()
             return report.exit_code
     return None
 
@@ -80,28 +93,57 @@ def _show(plain: PlainSync, report: SyncReport, uploads: list[tuple[RecordedEntr
         view.report(report)
 
 
-def _open_pages(plain: PlainSync, request: SyncRequest) -> BlockingPages:
-    """Open a listing of the target."""
-    from aios3sync.store.wire.blocking_pages import BlockingPages
+class _Remote:
+    """The bucket of a sync, which most runs do not need.
 
-    payer = payer_of(plain.options.request_payer)
-    return BlockingPages(plain.connection, request.location.bucket, payer)
-
-
-def _open_puts(plain: PlainSync, request: SyncRequest) -> BlockingPuts:
-    """Open what stores small objects, at an endpoint whose answers are known to prove what it stored.
-
-    Raises:
-        NotPlainError: nothing is known of it yet, or that its ETags prove nothing.
+    Args:
+        plain: the sync.
+        request: the same.
     """
-    from aios3sync.store.endpoint_profile import EndpointProfile, profile_name
-    from aios3sync.store.profile_files import read_profile
-    from aios3sync.store.wire.blocking_connection import NotPlainError
-    from aios3sync.store.wire.blocking_puts import BlockingPuts
 
-    bucket = request.location.bucket
-    profile = EndpointProfile(profile_name(request.endpoint, bucket))
-    read_profile(profile)
-    if profile.etags != "md5":
-        raise NotPlainError("ETags that may be anything")
-    return BlockingPuts(plain.connection, bucket)
+    def __init__(self, plain: PlainSync, request: SyncRequest) -> None:
+        self._plain = plain
+        self._request = request
+        self._endpoint: BlockingEndpoint | None = None
+        self._profile: EndpointProfile | None = None
+
+    def open_pages(self) -> BlockingPages:
+        """Open a listing of the target."""
+        from aios3sync.store.wire.blocking_pages import BlockingPages
+
+        return BlockingPages(self._opened(), payer_of(self._plain.options.request_payer))
+
+    def open_puts(self) -> BlockingPuts:
+        """Open what stores small objects, unless the ETags of the endpoint may prove nothing.
+
+        Raises:
+            NotPlainError: they are known to, or the user says what they prove.
+        """
+        from aios3sync.store.endpoint_profile import EndpointProfile, profile_name
+        from aios3sync.store.profile_files import read_profile
+        from aios3sync.store.wire.blocking_endpoint import NotPlainError
+        from aios3sync.store.wire.blocking_puts import BlockingPuts
+
+        profile = EndpointProfile(profile_name(self._request.endpoint, self._request.location.bucket))
+        read_profile(profile)
+        if profile.etags == "opaque" or self._plain.connection.etags:
+            raise NotPlainError("ETags that may be anything")
+        puts = BlockingPuts(self._opened(), min(_MOST_CONNECTIONS, self._plain.connection.workers))
+        self._profile = profile
+        return puts
+
+    def remember(self) -> None:
+        """Keep what was learnt of the endpoint: every stored object had its MD5 as its ETag."""
+        profile = self._profile
+        if profile is not None and profile.etags == "unknown" and self._request.endpoint != AWS:
+            from aios3sync.store.profile_files import write_profile
+
+            profile.record("etags", "md5")
+            write_profile(profile)
+
+    def _opened(self) -> BlockingEndpoint:
+        if self._endpoint is None:
+            from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint
+
+            self._endpoint = BlockingEndpoint(self._plain.connection, self._request.location.bucket)
+        return self._endpoint

@@ -13,11 +13,15 @@ from aios3sync.cli.followed_index import followed_index
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_plan, conclude_sync
 from aios3sync.cli.plain_sync import PlainSync
+from aios3sync.events import ObjectUploaded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aios3sync.catalog import Registration
     from aios3sync.cli.output.view import View
     from aios3sync.concurrency import Stop
+    from aios3sync.core.entries import RecordedEntry
     from aios3sync.report import SyncReport
     from aios3sync.session import Session
     from aios3sync.sync.plans.plan import Plan
@@ -69,6 +73,7 @@ def run_sync(
     index: str | None = None,
     registration: Registration | None = None,
     cluster: str | None = None,
+    sent: Sequence[tuple[RecordedEntry, str]] = (),
 ) -> int:
     """Run a sync and return its exit code; show the plan of a dry run.
 
@@ -77,6 +82,7 @@ def run_sync(
         index: the URL of the object index to keep current.
         registration: the entry of a catalog for the target.
         cluster: the Dask cluster to run on.
+        sent: rows of files that this sync has sent already, and the reasons.
     """
     source, target, options, connection, shown, source_connection, _ = plain
     if options.dry_run and cluster is None:
@@ -87,6 +93,8 @@ def run_sync(
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         payer = options.request_payer
+        for row, reason in sent:
+            view(ObjectUploaded(row.key, row.size, row.etag, reason))
         async with followed_index(session, index, view, request_payer=payer) as opened:
             report = await session.sync(
                 await plain.locate(session),
@@ -99,7 +107,7 @@ def run_sync(
                 source_connect=source_connection,
                 cluster=used_cluster,
             )
-            return replace(report, warnings=(*opened.warnings, *report.warnings))
+            return replace(_with_sent(report, sent), warnings=(*opened.warnings, *report.warnings))
 
     open_view = partial(
         choose_view,
@@ -117,3 +125,18 @@ def _prepared(cluster: str) -> object:
     from aios3sync.distributed.prepare import prepared_cluster
 
     return prepared_cluster(cluster)
+
+
+def _with_sent(report: SyncReport, sent: Sequence[tuple[RecordedEntry, str]]) -> SyncReport:
+    """Return the report of a run that found some files sent already, by the same sync."""
+    number = len(sent)
+    if not number:
+        return report
+    requests = {**report.requests, "PutObject": report.requests.get("PutObject", 0) + number}
+    return replace(
+        report,
+        uploaded=report.uploaded + number,
+        uploaded_bytes=report.uploaded_bytes + sum(row.size for row, _ in sent),
+        kept=max(0, report.kept - number),
+        requests=requests,
+    )

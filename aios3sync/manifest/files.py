@@ -174,10 +174,15 @@ def open_manifest(
 
 
 @contextmanager
-def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | None]:
-    """Lock and open the manifest of a pair, if there is one in the default format with no more to do. Blocks.
+def sound_manifest(path: str, binding: Binding, *, make: bool) -> Iterator[BlockingManifest | None]:
+    """Lock and open the manifest of a pair, if it is in the default format with no more to do. Blocks.
 
     A run is needed where uploads are unfinished: it continues or aborts them.
+
+    Args:
+        path: of the manifest; empty where there is no place for one.
+        binding: the pair.
+        make: whether to make one where there is none.
 
     Raises:
         LockedError: another run of the pair is at work.
@@ -185,8 +190,9 @@ def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | N
         ValueError: it is damaged, or of a newer version.
     """
     if (
-        path.endswith(".json")
-        or not (os.path.isfile(path) and is_sqlite(path))
+        not path
+        or path.endswith(".json")
+        or not (is_sqlite(path) if os.path.isfile(path) else make and not os.path.lexists(path))
         or os.path.isdir(path + SHARDS)
         or os.path.exists(path + UPLOADS)
     ):
@@ -195,6 +201,8 @@ def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | N
     with hold_lock(lock_path(path)):
         manifest = SqliteManifest.open(path)
         try:
+            if manifest.binding is None:
+                manifest.bind(storable(binding))
             yield manifest if manifest.binding == storable(binding) else None
         finally:
             manifest.close_now()

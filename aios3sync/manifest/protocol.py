@@ -36,6 +36,10 @@ class Binding:
     bucket: str
     prefix: str
 
+    def as_document(self) -> dict[str, str]:
+        """Return the attributes by name."""
+        return {name: getattr(self, name) for name in defaults_of(Binding)}
+
     def digest(self) -> str:
         """Return the file name for the pair."""
         text = json.dumps([self.source, self.endpoint, self.bucket, self.prefix])

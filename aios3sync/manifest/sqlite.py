@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
 
-from aios3sync._dataclass import asdict, defaults_of
+from aios3sync._dataclass import defaults_of
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.numbers import from_sqlite, to_sqlite
@@ -141,7 +141,7 @@ class SqliteManifest:
     def bind(self, binding: Binding) -> None:
         """Bind a new file to its pair. Blocks."""
         with self._lock, self._connection:
-            self._write_state("binding", asdict(binding))
+            self._write_state("binding", binding.as_document())
         self._binding = binding
 
     async def state(self) -> ManifestState:

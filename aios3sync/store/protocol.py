@@ -32,6 +32,7 @@ __all__ = (
     "PutResult",
     "RangeRead",
     "RestoreRequest",
+    "SmallPut",
     "StoreCapabilities",
     "VersionPage",
 )
@@ -123,6 +124,23 @@ class PutResult(NamedTuple):
     encryption: str = ""
     version_id: str = ""
     checksum: str = ""
+
+
+class SmallPut(NamedTuple):
+    """An object that is stored with one request.
+
+    Attributes:
+        key: full.
+        body: its bytes.
+        options: its headers.
+        md5, sha256: digests of the body, the second one in hexadecimal.
+    """
+
+    key: str
+    body: bytes
+    options: PutOptions
+    md5: bytes
+    sha256: str
 
 
 class HeadResult(NamedTuple):

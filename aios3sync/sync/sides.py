@@ -287,6 +287,39 @@ class FileWalk(SourceWalk[SourceEntry], Protocol):
         ...
 
 
+class FilesNow(Protocol):
+    """The files of a run without an event loop, see :class:`~aios3sync.local.root.TreeRoot`."""
+
+    @property
+    def device(self) -> int | None:
+        """The identity of what holds the files, see :attr:`Source.device`."""
+        ...
+
+    def may_be_swapped(self, device: int) -> bool:
+        """Whether the files may not be those of an earlier run; see :meth:`Source.may_be_swapped`."""
+        ...
+
+    def roots(self) -> Sequence[str]:
+        """Return the absolute paths of the root."""
+        ...
+
+    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> FileWalk:
+        """Return a walk over all visible files, see :meth:`Source.walk`."""
+        ...
+
+    def read_now(self, entry: SourceEntry) -> tuple[bytes, int] | None:
+        """Return a small file and when its reading began (ns); ``None`` if it changed since the walk.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        ...
+
+    def is_unchanged(self, row: RecordedEntry) -> bool:
+        """Whether the file of a row is still what was sent (P8); one that is gone counts as unchanged."""
+        ...
+
+
 class Files(Protocol):
     """The side whose entries are files of this machine. All methods except the first four block."""
 

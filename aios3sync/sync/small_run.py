@@ -1,15 +1,15 @@
 """Run a sync that has little or nothing to do, as most have, in a third of the time of a whole run.
 
 Neither an event loop nor a client is needed or loaded. Where a listing is due, a function of the caller reads
-it if it is short, and another one sends a few small files that changed. Anything unusual (other differences,
-a place that cannot be read, a manifest that needs attention, another run at work, a request that fails) is
-left to :func:`~aios3sync.sync.setup.run_sync`, which begins anew and reports it.
+it if it is short, and another one sends small files that are new or changed. Anything unusual (other
+differences, a place that cannot be read, a manifest that needs attention, another run at work, a request that
+fails, a slow line) is left to :func:`~aios3sync.sync.setup.run_sync`, which does the rest and reports it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -27,12 +27,15 @@ from aios3sync.sync.transfers.headers import HeaderPlan
 
 if TYPE_CHECKING:
     from aios3sync.core.actions import CompareDigest, Upload
-    from aios3sync.core.entries import RecordedEntry
+    from aios3sync.core.entries import RecordedEntry, ScanBatch, SourceEntry
     from aios3sync.core.filters import Filters
+    from aios3sync.core.keys import Location
     from aios3sync.core.policy import Policy
-    from aios3sync.sync.few_uploads import AppliedChanges, Puts
-    from aios3sync.sync.sides import FileWalk
+    from aios3sync.sync.sides import FilesNow
     from aios3sync.sync.small_listing import Pages
+    from aios3sync.sync.small_uploads import AppliedChanges, Puts
+
+    Batch = ScanBatch[SourceEntry]
 
 __all__ = ("run_small",)
 
@@ -86,13 +89,14 @@ def run_small(
     open_puts: Callable[[], Puts] | None = None,
     on_upload: Callable[[RecordedEntry, str], object] = lambda _row, _reason: None,
 ) -> SyncReport | None:
-    """Run a sync that has little or nothing to do; return ``None`` where a run has to do it. Blocks.
+    """Run a sync that has little or nothing to do; return ``None`` where a run has to end it. Blocks.
 
     Args:
         request: the sync.
         open_pages: opens a listing of the target; ``None`` where a listing is left to a run.
         open_puts: opens a store for small objects; ``None`` where that is left to a run.
-        on_upload: called with the row of each sent file and the reason, when all of them are recorded.
+        on_upload: called with the row of each sent file and the reason, when all of them are recorded; also
+            where a run has to end it.
     """
     began = time.monotonic()
     options = request.options
@@ -108,10 +112,13 @@ def run_small(
     if not _sends_plainly(options):
         open_puts = None
     try:
-        with sound_manifest(manifest_path(request), request.binding) as manifest:
+        source = request.tree_root()
+        source.check_now()
+        makes = open_puts is not None
+        with sound_manifest(manifest_path(request), request.binding, make=makes) as manifest:
             if manifest is None:
                 return None
-            report, applied = _run(request, manifest, open_pages, open_puts, began)
+            report, applied = _run(request, source, manifest, open_pages, open_puts, began)
     except (AioS3SyncError, OSError, ValueError):
         return None
     for row, reason in applied.uploaded if applied is not None else ():
@@ -129,6 +136,7 @@ def _sends_plainly(options: SyncOptions) -> bool:
 
 def _run(
     request: SyncRequest,
+    source: FilesNow,
     manifest: BlockingManifest,
     open_pages: Callable[[], Pages] | None,
     open_puts: Callable[[], Puts] | None,
@@ -142,15 +150,12 @@ def _run(
     """
     nothing = None, None
     state, scope = manifest.state_now(), scope_of(request.options)
-    source = request.tree_root()
-    source.check_now()
     headers = HeaderPlan.of(request.options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=False)
     listed = must_list(request, state, scope, time.time())
     if (
         not policy.stat_decides
         or headers.sets_headers
-        or not state.last_sync
         or (listed and (open_pages is None or request.options.list_order or request.options.target_listing))
         or source.may_be_swapped(state.device)
         or manifest.has_more_rows(_MOST_LISTED if listed else _MOST_ROWS)
@@ -159,23 +164,24 @@ def _run(
     if state.opaque_etags:
         open_puts = None
     filters = make_filters(request, source, state.receipts)
+    visible = _visible(request, filters)
     walk = source.walk(filters, request.location.prefix, frozenset(state.mounts))
+    batches = _patiently(walk.batches(), began)
     if listed and open_pages is not None:
         with closing(open_pages()) as pages:
-            found = _compare_listed(request, manifest, policy, filters, walk, pages)
+            found = _compare_listed(request.location, manifest, policy, batches, visible, pages)
     else:
-        visible = _visible(request, filters)
-        found = _compare_unlisted(manifest, policy, walk, began, visible, sends=open_puts is not None)
+        found = _compare_unlisted(manifest, policy, batches, visible, sends=open_puts is not None)
     if found is None or not walk.mounts <= {*state.mounts}:
         return nothing  # a run remembers new mounts
     if found.actions:
         if open_puts is None:
             return nothing
-        from aios3sync.sync.few_uploads import apply_changes
+        from aios3sync.sync.small_uploads import apply_changes
 
         applied = apply_changes(request, source, manifest, found.actions, policy, open_puts)
-        if applied is None:
-            return nothing
+        if not applied.whole:
+            return None, applied
         found = replace(found, applied=applied)
     if found.has_news:
         manifest.save_state_now(_state_after(state.on_device(source.device, scope), scope, found))
@@ -189,11 +195,17 @@ def _visible(request: SyncRequest, filters: Filters) -> Callable[[str], bool] | 
     return None if every else filters.visible_by_rules
 
 
+def _patiently(batches: Iterator[Batch], began: float) -> Iterator[Batch]:
+    for batch in batches:
+        if time.monotonic() - began > _PATIENCE_S:
+            raise TimeoutError("a source that takes time to walk")
+        yield batch
+
+
 def _compare_unlisted(
     manifest: BlockingManifest,
     policy: Policy,
-    walk: FileWalk,
-    began: float,
+    batches: Iterator[Batch],
     visible: Callable[[str], bool] | None,
     *,
     sends: bool,
@@ -201,49 +213,49 @@ def _compare_unlisted(
     satisfied_by = None if policy.headers is None else policy.headers.satisfied_by
     files = kept = 0
     actions: list[Upload | CompareDigest] = []
-    for step in ManifestDiff(walk.batches(), manifest, satisfied_by).steps():
-        if step.problems or time.monotonic() - began > _PATIENCE_S:
+    for step in ManifestDiff(batches, manifest, satisfied_by).steps():
+        if step.problems:
             return None
         files, kept = files + step.files, kept + step.agreed
         if step.entries or step.rows:
             if not sends:
                 return None
-            from aios3sync.sync.few_changes import MOST_FILES, find_changes
+            from aios3sync.sync.small_changes import are_small, find_changes
 
             found = find_changes(step.entries, step.rows, None, policy, visible)
             if found is None:
                 return None
             kept += found.kept
             actions += found.actions
-            if len(actions) > MOST_FILES:
+            if not are_small(actions):
                 return None
     return _Found(files, kept, actions=actions)
 
 
 def _compare_listed(
-    request: SyncRequest,
+    location: Location,
     manifest: BlockingManifest,
     policy: Policy,
-    filters: Filters,
-    walk: FileWalk,
+    batches: Iterator[Batch],
+    visible: Callable[[str], bool] | None,
     pages: Pages,
 ) -> _Found | None:
     """Walk while the first page is in flight, then decide about every key."""
     when = time.time()
-    pages.ask(request.location.prefix, None)
-    from aios3sync.sync.few_changes import find_changes
+    pages.ask(location.prefix, None)
+    from aios3sync.sync.small_changes import MOST_FILES, find_changes
     from aios3sync.sync.small_listing import read_listing
 
-    entries = []
-    for batch in walk.batches():
-        if batch.problems:
-            return None
-        entries += batch.entries
     rows = manifest.rows_after("", _MOST_LISTED)
-    listing = read_listing(pages, request.location, 2 * _MOST_LISTED)
+    entries: list[SourceEntry] = []
+    for batch in batches:
+        entries += batch.entries
+        if batch.problems or len(entries) > len(rows) + MOST_FILES:
+            return None
+    listing = read_listing(pages, location, 2 * _MOST_LISTED)
     if listing is None:
         return None
-    changes = find_changes(entries, rows, listing.entries, policy, _visible(request, filters))
+    changes = find_changes(entries, rows, listing.entries, policy, visible)
     if changes is None:
         return None
     kept, actions = changes
@@ -265,10 +277,11 @@ def _report(
     requests: dict[str, int] = {}
     if found.pages:
         requests["ListObjectsV2"] = found.pages
-    uploaded = touched = size = 0
+    uploaded = adopted = touched = size = 0
     kept = found.kept
     if (done := found.applied) is not None:
-        uploaded, touched, size, kept = len(done.uploaded), done.touched, done.size, kept + done.kept
+        uploaded, adopted, touched = len(done.uploaded), done.adopted, done.touched
+        size, kept = done.size, kept + done.kept
     if uploaded:
         requests["PutObject"] = uploaded
     return SyncReport(
@@ -279,8 +292,9 @@ def _report(
         kept=kept,
         uploaded=uploaded,
         uploaded_bytes=size,
+        adopted=adopted,
         touched=touched,
-        planned=kept + uploaded + touched,
+        planned=kept + uploaded + adopted + touched,
         knowledge_age_s=0.0 if found.pages else age,
         requests=requests,
         warnings=(warning,) if warning else (),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from aios3sync.cli.options import connect_options, output, sync_options
 from aios3sync.cli.output.view import Output
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
 from aios3sync.cli.program import program
-from aios3sync.options import VARIABLES
+from aios3sync.options import VARIABLES, ConnectOptions
+from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.store.profile_files import read_profile, write_profile
+from aios3sync.store.wire.blocking_puts import BlockingPuts
 from aios3sync.sync.small_run import run_small
 from tests.cli.conftest import Bucket, CommandLine
 
@@ -186,20 +190,83 @@ def test_a_sync_of_one_file_prints_what_a_run_prints(
     assert heads[0] == heads[1]
 
 
-def test_an_endpoint_of_which_nothing_is_known_is_left_to_a_run(
-    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether its ETags prove what was stored is found out by a run."""
-    monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
-    assert cli("sync", tree, bucket.url()).code == 0
-    before = bucket.keys()
-    (tree / "new.txt").write_text("new")
-    monkeypatch.setattr("aios3sync.store.profile_files.profile_path", lambda _: "")
-    plain = read_plain_sync(["sync", str(tree), bucket.url(), "--endpoint-url", bucket.endpoint.url])
+def _small(
+    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, *options: str
+) -> int | None:
+    """Run the sync of a tree without a run; ``None`` if a run has to end it."""
+    url = bucket.endpoint.url
+    plain = read_plain_sync(["sync", str(tree), bucket.url(), "--endpoint-url", url, "--quiet", *options])
     for name, value in cli.environment.items():
         monkeypatch.setenv(name, value)
-    assert everyday._run_small(plain) is None
-    assert sorted(bucket.keys()) == sorted(before)
+    return everyday._run_small(plain, [])
+
+
+def test_what_the_etags_of_an_endpoint_are_is_kept(
+    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _small(cli, bucket, tree, monkeypatch) == 0
+    assert bucket.keys() == {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    profile = EndpointProfile(bucket.endpoint.url)
+    read_profile(profile)
+    assert profile.etags == "md5"
+
+
+def test_an_endpoint_whose_etags_prove_nothing_is_left_to_a_run(
+    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cli.environment.items():
+        monkeypatch.setenv(name, value)
+    profile = EndpointProfile(bucket.endpoint.url)
+    profile.record("etags", "opaque")
+    write_profile(profile)
+    assert _small(cli, bucket, tree, monkeypatch) is None
+    assert not bucket.keys()
+
+
+@pytest.mark.parametrize("etags", ["opaque", "md5", "auto"])
+def test_an_endpoint_of_which_the_user_says_something_is_left_to_a_run(
+    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, etags: str
+) -> None:
+    options = ConnectOptions(endpoint_url=bucket.endpoint.url, etags=etags)  # type: ignore[arg-type]
+    plain = read_plain_sync(["sync", str(tree), bucket.url()])._replace(connection=options)
+    for name, value in cli.environment.items():
+        monkeypatch.setenv(name, value)
+    assert everyday._run_small(plain, []) is None
+    assert not bucket.keys()
+
+
+@pytest.mark.parametrize("how", [["-v"], [], ["--json"]], ids=str)
+@pytest.mark.parametrize("sent", [0, 1, 3])
+def test_a_sync_that_a_run_ends_prints_what_a_run_prints(
+    cli: CommandLine,
+    bucket: Bucket,
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: list[str],
+    sent: int,
+) -> None:
+    """What was sent before counts as sent, once."""
+    monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
+    begun = BlockingPuts._begun
+    monkeypatch.setattr(BlockingPuts, "_begun", lambda self, puts: islice(begun(self, puts), sent))
+    ended = [cli("sync", tree, bucket.url("one/"), *how)]
+    monkeypatch.setattr(everyday, "run_small", lambda *_: None)
+    ended.append(cli("sync", tree, bucket.url("two/"), *how))
+    one, two = ended
+    assert (one.code, one.err) == (two.code, two.err)
+    if "--json" in how:
+        documents = [each.json() for each in ended]
+        for document in documents:
+            assert document.pop("target").endswith(("/one/", "/two/"))
+            document.pop("elapsed_s")
+            document["requests"].pop("ListObjectsV2")
+        assert documents[0] == documents[1]
+    else:
+        assert sorted(_without_times(one.out).splitlines()) == sorted(_without_times(two.out).splitlines())
+    names: dict[str, set[str]] = {"one/": set(), "two/": set()}
+    for key in sorted(bucket.keys()):
+        names[key[:4]].add(key[4:])
+    assert names["one/"] == names["two/"]
 
 
 def _without_times(text: str) -> str:

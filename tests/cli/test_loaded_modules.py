@@ -27,9 +27,13 @@ from aios3sync.__main__ import main
 if "sync" in sys.argv:
     import aios3sync.sync.small_run as small_run
     small_run._PATIENCE_S = 600  # on a busy machine too
-if "--check" in sys.argv:
+if "--check" in sys.argv or {sends}:
     import aios3sync.store.wire.blocking_connection as connection
-    connection._PATIENCE_S = 600
+    import aios3sync.store.wire.blocking_endpoint as endpoint
+    connection._PATIENCE_S = endpoint._PATIENCE_S = 600
+if {sends}:
+    import aios3sync.store.wire.blocking_puts as puts
+    puts._PATIENCE_S = 600
 code = main()
 with open(place, "w") as file:
     file.write(" ".join(sorted(compiled | set(sys.modules) - before)))
@@ -66,14 +70,15 @@ LOOP = UNCHANGED | words(
 )
 # One request: its user agent, its repetitions, and the parsers of HTTP and of listings.
 REQUEST = LOOP | words("dataclasses http httptools platform random xml")
-# What an upload shows of the endpoint is kept in a file of its own.
-UPLOAD = REQUEST | words("bz2 lzma shutil tempfile")
+# What uploads show of the endpoint is kept in a file of its own.
+PROFILE = words("bz2 lzma random shutil tempfile")
+UPLOAD = REQUEST | PROFILE
 
 
-def loaded(cli: CommandLine, tmp_path: Path, *arguments: str) -> frozenset[str]:
+def loaded(cli: CommandLine, tmp_path: Path, *arguments: str, sends: bool = False) -> frozenset[str]:
     """Run a command line as a process of its own; return the packages that it loaded and that cost time."""
     place = tmp_path / "modules"
-    ended = _process(cli, place, *arguments)
+    ended = _process(cli, place, *arguments, sends=sends)
     assert ended == 0
     names = place.read_text().split()
     found = {name for name in names if name in COSTLY}
@@ -82,8 +87,8 @@ def loaded(cli: CommandLine, tmp_path: Path, *arguments: str) -> frozenset[str]:
     return frozenset(found | {name for name in foreign if name not in ignored and name[0] != "_"})
 
 
-def _process(cli: CommandLine, place: Path, *arguments: str) -> int:
-    text = PROGRAM.format(place=str(place))
+def _process(cli: CommandLine, place: Path, *arguments: str, sends: bool) -> int:
+    text = PROGRAM.format(place=str(place), sends=sends)
     ended = subprocess.run(
         [sys.executable, "-c", text, "-", *arguments],
         env=cli.environment,
@@ -141,7 +146,7 @@ def test_a_sync_of_one_file(
 ) -> None:
     """No event loop, no client, no command line library, no logging."""
     (tree / "new").write_text("new")
-    found = loaded(cli, tmp_path, *settled, *how)
+    found = loaded(cli, tmp_path, *settled, *how, sends=True)
     assert found <= SENT
     assert "httptools" in found
 
@@ -151,11 +156,24 @@ def test_a_run_that_lists(cli: CommandLine, settled: tuple[str, ...], tmp_path: 
     assert loaded(cli, tmp_path, *settled, "--check", "list", "-v") <= REQUEST
 
 
-def test_an_upload_of_ten_files(cli: CommandLine, bucket: Bucket, tmp_path: Path) -> None:
+@pytest.fixture
+def ten(tmp_path: Path) -> str:
+    """A directory of ten files."""
     for number in range(10):
         path = tmp_path / "new" / f"{number}.txt"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"file {number}")
-    found = loaded(cli, tmp_path, "sync", str(tmp_path / "new"), bucket.url())
-    assert found <= UPLOAD
+    return str(tmp_path / "new")
+
+
+def test_a_first_sync_of_ten_files(cli: CommandLine, bucket: Bucket, tmp_path: Path, ten: str) -> None:
+    """No event loop, no client, no command line library, no logging."""
+    found = loaded(cli, tmp_path, "sync", ten, bucket.url(), sends=True)
+    assert found <= LISTED | SENT | PROFILE
+    assert len(bucket.keys()) == 10
+
+
+def test_a_run_that_sends_ten_files(cli: CommandLine, bucket: Bucket, tmp_path: Path, ten: str) -> None:
+    """The endpoint of a verbose run is shown."""
+    assert loaded(cli, tmp_path, "sync", ten, bucket.url(), "-v") <= UPLOAD
     assert len(bucket.keys()) == 10

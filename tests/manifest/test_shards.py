@@ -383,10 +383,10 @@ async def test_forgetting_removes_all_files(path: str) -> None:
 async def test_the_quick_answer_does_not_take_the_file_that_was_there_before(path: str) -> None:
     manifest = await opened(path)
     await manifest.close()
-    with sound_manifest(path, PAIR) as sound:
+    with sound_manifest(path, PAIR, make=False) as sound:
         assert sound is not None
     await begun(path, ["b"])
-    with sound_manifest(path, PAIR) as sound:
+    with sound_manifest(path, PAIR, make=False) as sound:
         assert sound is None
 
 

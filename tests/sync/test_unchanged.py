@@ -132,7 +132,7 @@ async def test_what_needs_more_than_stats_is_left_to_a_run(bench: Bench, options
     assert await unchanged(request_of(bench, **options)) is None
 
 
-async def test_a_first_run_is_left_to_a_run(bench: Bench) -> None:
+async def test_a_first_run_needs_the_target(bench: Bench) -> None:
     bench.tree(FILES)
     assert await unchanged(request_of(bench)) is None
     assert not Path(await in_thread(manifest_path, request_of(bench))).exists()

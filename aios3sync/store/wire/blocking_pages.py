@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from aios3sync.options import ConnectOptions
 from aios3sync.store.protocol import ListPage
-from aios3sync.store.wire.blocking_connection import OK, BlockingConnection, NotPlainError
+from aios3sync.store.wire.blocking_connection import OK, BlockingConnection
+from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint, NotPlainError
 from aios3sync.store.wire.list_xml import list_page
 from aios3sync.store.wire.request_builder import RequestBuilder
 
@@ -19,16 +19,15 @@ class BlockingPages:
     """The pages of one listing. Every method blocks, for a second per step at most.
 
     Args:
-        options: how to reach S3.
-        bucket: the bucket to list.
+        endpoint: of the bucket to list.
         payer: ``requester`` where the requester pays, or empty.
 
     Raises:
-        NotPlainError, OSError, UsageError: as :class:`~.blocking_connection.BlockingConnection`.
+        OSError: it cannot be reached.
     """
 
-    def __init__(self, options: ConnectOptions, bucket: str, payer: str = "") -> None:
-        self._connection = BlockingConnection(options, bucket)
+    def __init__(self, endpoint: BlockingEndpoint, payer: str = "") -> None:
+        self._connection = BlockingConnection(endpoint)
         self._requests = RequestBuilder(request_payer=payer)
         self._token: str | None = None
 

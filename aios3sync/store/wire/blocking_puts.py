@@ -1,59 +1,87 @@
-"""BlockingPuts: stores small objects over one connection, for a run without an event loop."""
+"""BlockingPuts: stores small objects over several connections, for a run without an event loop."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Final
 
 from aios3sync.core.etag import is_opaque_encryption, same_etag
-from aios3sync.options import ConnectOptions
-from aios3sync.store.protocol import PutOptions, PutResult
-from aios3sync.store.wire.blocking_connection import OK, BlockingConnection, NotPlainError
+from aios3sync.store.protocol import PutResult, SmallPut
+from aios3sync.store.wire.blocking_connection import OK
+from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint, NotPlainError
+from aios3sync.store.wire.http_response import HttpResponse
+from aios3sync.store.wire.polled_exchange import PolledExchange
 from aios3sync.store.wire.request_builder import RequestBuilder
+from aios3sync.store.wire.requests import HttpRequest
 from aios3sync.store.wire.responses import put_result
 
 __all__ = ("BlockingPuts",)
 
-_PATIENCE_S: Final = 5.0
-"""How long an answer is waited for. A run that takes over stores the object once more, so this is longer than
-an endpoint takes that is only slow."""
+_PATIENCE_S: Final = 1.0
+"""Seconds after which no further request is begun: a run does the rest, and shows its progress."""
 _REFUSALS: Final = range(300, 500)
 """Status codes of answers that are certain to have changed nothing. After an error of the server (500 and
 above) the object may be stored all the same."""
 
 
 class BlockingPuts:
-    """Stores objects one after another. Every method blocks.
+    """Stores objects, several at once. Every method blocks.
 
     Args:
-        options: how to reach S3.
-        bucket: of the objects.
+        endpoint: of the bucket.
+        most: requests in flight.
 
     Raises:
-        NotPlainError, OSError, UsageError: as :class:`~.blocking_connection.BlockingConnection`.
+        OSError: it cannot be reached.
     """
 
-    def __init__(self, options: ConnectOptions, bucket: str) -> None:
-        self._connection = BlockingConnection(options, bucket)
+    def __init__(self, endpoint: BlockingEndpoint, most: int) -> None:
+        self._exchange: PolledExchange[SmallPut] = PolledExchange(endpoint, most)
         self._requests = RequestBuilder()
+        self._refused = False
 
-    def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> PutResult | None:
-        """Store one object with one PutObject; return ``None`` if it was certainly not stored.
+    def put_all(self, puts: Iterator[SmallPut]) -> Iterator[tuple[SmallPut, PutResult | None]]:
+        """Store objects, each with one PutObject; yield each when it is stored, in any order.
+
+        After a refusal, and after a second, those in flight are the last ones.
+
+        Args:
+            puts: taken one by one, when they can be sent.
+
+        Yields:
+            An object and the result, ``None`` where it was certainly not stored.
 
         Raises:
-            NotPlainError: the response does not confirm that these bytes were stored; they may be.
-            OSError: there is no response.
+            NotPlainError: the response to one does not confirm that its bytes were stored; they may be, and
+                so may those of others without a result.
+            OSError: there is no response; the same.
         """
-        self._connection.send(self._requests.put(key, body, options, md5=md5, sha256=sha256), _PATIENCE_S)
-        answer = self._connection.receive()
-        if answer.status in _REFUSALS:
-            return None
-        if answer.status != OK or answer.body:
-            raise NotPlainError("another answer than a plain success")
-        result = put_result(answer)
-        if is_opaque_encryption(result.encryption) or not same_etag(result.etag, md5.hex()):
-            raise NotPlainError("an ETag that is not the MD5 of the body")
-        return result
+        for put, response in self._exchange.responses(self._begun(puts)):
+            result = _result(put, response)
+            self._refused |= result is None
+            yield put, result
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connections."""
+        self._exchange.close()
+
+    def _begun(self, puts: Iterator[SmallPut]) -> Iterator[tuple[SmallPut, HttpRequest]]:
+        ends = time.monotonic() + _PATIENCE_S
+        while not self._refused and time.monotonic() < ends:
+            put = next(puts, None)
+            if put is None:
+                return
+            key, body, options, md5, sha256 = put
+            yield put, self._requests.put(key, body, options, md5=md5, sha256=sha256)
+
+
+def _result(put: SmallPut, response: HttpResponse) -> PutResult | None:
+    if response.status in _REFUSALS:
+        return None
+    if response.status != OK or response.body:
+        raise NotPlainError("another answer than a plain success")
+    result = put_result(response)
+    if is_opaque_encryption(result.encryption) or not same_etag(result.etag, put.md5.hex()):
+        raise NotPlainError("an ETag that is not the MD5 of the body")
+    return result

@@ -9,7 +9,7 @@ import pytest
 from aios3sync.concurrency import in_thread
 from aios3sync.options import ConnectOptions
 from aios3sync.store.protocol import ListPage
-from aios3sync.store.wire.blocking_connection import NotPlainError
+from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint, NotPlainError
 from aios3sync.store.wire.blocking_pages import BlockingPages
 from aios3sync.testing.http_server import canned_server, error_body
 
@@ -48,7 +48,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def one_page(options: ConnectOptions) -> ListPage:
-    pages = BlockingPages(options, "bkt")
+    pages = BlockingPages(BlockingEndpoint(options, "bkt"))
     try:
         pages.ask("p/", None)
         return pages.answer()
@@ -73,7 +73,7 @@ async def test_a_page_is_that_of_a_store(opened: Callable[..., Any]) -> None:
 
 async def test_pages_follow_on_one_connection() -> None:
     def both(options: ConnectOptions) -> list[ListPage]:
-        pages = BlockingPages(options, "bkt", "requester")
+        pages = BlockingPages(BlockingEndpoint(options, "bkt"), "requester")
         found = []
         for token in (None, "t"):
             pages.ask("p/", token)
@@ -166,7 +166,7 @@ def test_what_is_not_plain_opens_no_connection(
     if "region" not in options:
         options = {**options, "endpoint_url": "http://127.0.0.1:9"}
     with pytest.raises(NotPlainError):
-        BlockingPages(ConnectOptions(**options), bucket)
+        BlockingPages(BlockingEndpoint(ConnectOptions(**options), bucket))
 
 
 async def test_a_certificate_is_checked(authority: Authority) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aios3sync.concurrency import in_thread
 from aios3sync.options import ConnectOptions
-from aios3sync.store.protocol import PutOptions, PutResult
+from aios3sync.store.protocol import PutOptions, PutResult, SmallPut
+from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint
 from aios3sync.store.wire.blocking_puts import BlockingPuts
 from aios3sync.testing.http_server import canned_server, error_body
 
@@ -30,12 +32,12 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def put(options: ConnectOptions, *names: str) -> list[PutResult | None]:
-    puts = BlockingPuts(options, "bkt")
-    try:
-        sha256 = hashlib.sha256(BODY).hexdigest()
-        return [puts.put(name, BODY, OPTIONS, md5=MD5, sha256=sha256) for name in names]
-    finally:
-        puts.close()
+    puts = BlockingPuts(BlockingEndpoint(options, "bkt"), 1)
+    sha256 = hashlib.sha256(BODY).hexdigest()
+    with closing(puts):
+        return [
+            found for _, found in puts.put_all(SmallPut(name, BODY, OPTIONS, MD5, sha256) for name in names)
+        ]
 
 
 async def test_a_put_is_that_of_a_store(opened: Callable[..., Any]) -> None:
@@ -99,7 +101,7 @@ UNCERTAIN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", UNCERTAIN)
 async def test_what_is_not_certain_is_an_error(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.store.wire.blocking_puts._PATIENCE_S", 0.3)
+    monkeypatch.setattr("aios3sync.store.wire.polled_exchange._SILENCE_S", 0.3)
     async with canned_server() as server:
         server.will(**UNCERTAIN[case])
         with pytest.raises((OSError, ValueError)):

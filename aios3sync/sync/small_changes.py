@@ -1,4 +1,4 @@
-"""Find the few small files that a sync has to send or to read; called by ``small_run.py``.
+"""Find the small files that a sync has to send or to read; called by ``small_run.py``.
 
 The decisions are those of a run. The first decision that needs more than a small file ends the comparison.
 """
@@ -12,21 +12,24 @@ from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.actions import UNCOUNTED, CompareDigest, Keep, Upload
 from aios3sync.core.decision import decide
 from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.etag import Proof, proof
 from aios3sync.core.merge import merge_join
 
 if TYPE_CHECKING:
     from aios3sync.core.actions import Action
     from aios3sync.core.policy import Policy
 
-__all__ = ("MOST_FILES", "FewChanges", "find_changes")
+__all__ = ("MOST_FILES", "SmallChanges", "are_small", "find_changes")
 
-MOST_FILES: Final = 4
-"""Files that are compared or sent here. They are sent one after the other, where a run sends many at once."""
-_LARGEST: Final = 64 * 1024
+MOST_FILES: Final = 2_000
+"""Files that are compared or sent here, by one process. With more, a run that starts others is faster."""
+MOST_BYTES: Final = 64 * 2**20
+"""Bytes of all of them; the same."""
+_LARGEST: Final = 2**20
 """Bytes of a file: no view shows how far it is."""
 
 
-class FewChanges(NamedTuple):
+class SmallChanges(NamedTuple):
     """The decisions about some keys.
 
     Attributes:
@@ -44,7 +47,7 @@ def find_changes(
     objects: Sequence[TargetEntry] | None,
     policy: Policy,
     visible: Callable[[str], bool] | None,
-) -> FewChanges | None:
+) -> SmallChanges | None:
     """Decide about keys as a run does; ``None`` where a run is needed for any of them.
 
     Args:
@@ -70,7 +73,12 @@ def find_changes(
             return None
         else:
             actions.append(action)
-    return FewChanges(kept, actions)
+    return SmallChanges(kept, actions) if are_small(actions) else None
+
+
+def are_small(actions: Sequence[Upload | CompareDigest]) -> bool:
+    """Whether actions for small files are little work together."""
+    return len(actions) <= MOST_FILES and sum(action.source.size for action in actions) <= MOST_BYTES
 
 
 def _visible(
@@ -85,5 +93,7 @@ def _is_small(action: Action) -> TypeGuard[Upload | CompareDigest]:
         return action.source.size <= _LARGEST
     if not isinstance(action, CompareDigest) or action.source.size > _LARGEST:
         return False
-    row = action.recorded
-    return action.target is None and row is not None and bool(row.md5) and not row.encoding
+    row, target = action.recorded, action.target
+    if target is not None:
+        return target.size == action.source.size and proof(target.etag) is Proof.MD5
+    return row is not None and bool(row.md5) and not row.encoding

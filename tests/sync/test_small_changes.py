@@ -1,4 +1,4 @@
-"""A few small files are sent as a run sends them, in less time; all else is left to a run."""
+"""Small files are sent as a run sends them, in less time; all else is left to a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +21,10 @@ from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions, PutResult
+from aios3sync.store.protocol import DeleteItem, ObjectStore, PutResult, SmallPut
 from aios3sync.sync import small_run
-from aios3sync.sync.few_changes import _LARGEST, MOST_FILES
 from aios3sync.sync.request import SyncRequest, manifest_path
+from aios3sync.sync.small_changes import _LARGEST
 from aios3sync.sync.small_run import run_small
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
@@ -57,14 +58,17 @@ class StorePuts:
     keys: list[str] = field(default_factory=list)
     closed: int = 0
 
-    def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> PutResult | None:
-        if self.before(len(self.keys)) is None:
-            return None
-        assert sha256 == hashlib.sha256(body).hexdigest()
-        self.keys.append(key)
-        result = asyncio.run(self.store.put(key, body, options, md5=md5, sha256=sha256))
-        self.after(len(self.keys))
-        return result
+    def put_all(self, puts: Iterator[SmallPut]) -> Iterator[tuple[SmallPut, PutResult | None]]:
+        for put in puts:
+            if self.before(len(self.keys)) is None:
+                yield put, None
+                return
+            assert put.sha256 == hashlib.sha256(put.body).hexdigest()
+            self.keys.append(put.key)
+            storing = self.store.put(put.key, put.body, put.options, md5=put.md5, sha256=put.sha256)
+            result = asyncio.run(storing)
+            self.after(len(self.keys))
+            yield put, result
 
     def close(self) -> None:
         self.closed += 1
@@ -239,12 +243,19 @@ async def untouched(bench: Bench, **options: Any) -> None:
 
 
 def _many(root: Path) -> None:
-    for number in range(MOST_FILES + 1):
+    for number in range(8):
         (root / f"new{number}").write_text("x")
+
+
+def _much(root: Path) -> None:
+    for number in range(3):
+        (root / f"new{number}").write_bytes(bytes(50))
 
 
 LEFT: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
     "too many": (_many, {}),
+    "too many, with a listing": (_many, {"check": "list"}),
+    "too much": (_much, {}),
     "too large": (lambda root: (root / "new").write_bytes(b"x" * (_LARGEST + 1)), {}),
     "a delete": (lambda root: (root / "a").unlink(), {"delete": "tracked"}),
     "a link that leads nowhere": (lambda root: (root / "link").symlink_to("nowhere"), {}),
@@ -260,7 +271,11 @@ LEFT: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
 
 @pytest.mark.usefixtures("settle")
 @pytest.mark.parametrize("case", LEFT)
-async def test_what_it_does_not_do_is_left_to_a_run(bench: Bench, case: str) -> None:
+async def test_what_it_does_not_do_is_left_to_a_run(
+    bench: Bench, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aios3sync.sync.small_changes.MOST_FILES", 7)
+    monkeypatch.setattr("aios3sync.sync.small_changes.MOST_BYTES", 149 if "too much" in case else 10**9)
     bench.tree(FILES)
     await bench.sync()
     change, options = LEFT[case]
@@ -328,12 +343,86 @@ async def test_what_others_did_to_the_target_is_decided_as_a_run_does(
         await OF_OTHERS[case](each)
     whole = await twin.sync(check="list")
     found = await small(bench, check="list")
-    assert (found is None) == (case in ("of one size", "equal to a new file"))
+    assert (found is None) == (case == "of one size")
     if found is not None:
         assert comparable(found) == comparable(whole)
         assert await objects(bench) == await objects(twin)
         assert await rows(bench) == await rows(twin)
         assert await state(bench) == await state(twin)
+
+
+# A first sync, and one whose manifest is lost: nothing is recorded of what the target may hold.
+
+
+def _held(*keys: str) -> dict[str, bytes]:
+    return {
+        key: body.encode() if isinstance(body, str) else body or b""
+        for key, body in FILES.items()
+        if key in keys
+    }
+
+
+HELD: dict[str, dict[str, bytes]] = {
+    "nothing": {},
+    "everything": _held(*FILES),
+    "a part": _held("a", "é x"),
+    "another size": {"a": b"other"},
+    "other objects": {"theirs": b"x", "b": b"no folder"},
+}
+
+
+@pytest.mark.usefixtures("settle")
+@pytest.mark.parametrize("held", HELD)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"exclude": ("*.log",)},
+        {"check": "list"},
+        {"no_list": True},
+        {"delete": "mirror", "max_delete": 9},
+    ],
+    ids=str,
+)
+async def test_a_first_sync_does_what_a_run_does(
+    bench: Bench, twin: Bench, held: str, options: dict[str, Any]
+) -> None:
+    bench.tree(FILES)
+    for each in (bench, twin):
+        await each.store(HELD[held])
+    whole = await twin.sync(**options)
+    found = await small(bench, **options)
+    if "delete" in options and held == "other objects":
+        assert found is None
+        return
+    assert found is not None
+    assert comparable(found) == comparable(whole)
+    assert await objects(bench) == await objects(twin)
+    assert await rows(bench) == await rows(twin)
+    # One page proves no order of a longer listing; a run of a store that documents it knows it.
+    assert {**await state(bench), "order": ""} == {**await state(twin), "order": ""}
+    again = await bench.sync(**{**options, "check": "auto", "delete": "off", "no_list": False})
+    assert (again.uploaded, again.checked) == (0, "list" if "no_list" in options else "manifest")
+
+
+@pytest.mark.usefixtures("settle")
+@pytest.mark.parametrize("body", [b"2", b"\xff\x00\x00"], ids=["the same size", "another size"])
+async def test_a_first_sync_that_has_to_look_at_an_object_is_left_to_a_run(bench: Bench, body: bytes) -> None:
+    """Only its metadata can show whether it has the content of the file under an ETag that is no MD5."""
+    bench.tree({"a": "1", "b": body})
+    await bench.store({"a": b"x"})
+    assert await small(bench) is None
+    assert await rows(bench) == []
+    report = await bench.sync()
+    assert report.uploaded == 2
+    assert (await bench.sync()).uploaded == 0
+
+
+@pytest.mark.usefixtures("settle")
+async def test_a_first_sync_of_no_source_leaves_nothing_behind(bench: Bench) -> None:
+    bench.root.rmdir()
+    assert await small(bench) is None
+    assert not os.path.exists(await in_thread(manifest_path, request_of(bench)))
 
 
 # What may go wrong while files are sent. A run takes over at once, and both sides are the same after it.
@@ -379,18 +468,48 @@ async def test_a_refused_file_leaves_the_manifest_as_it_was(changed: Bench) -> N
     await converges(changed, listing=False)
 
 
-async def test_where_the_second_file_is_refused_nothing_counts(changed: Bench) -> None:
+async def test_where_the_second_file_is_refused_the_first_is_recorded(changed: Bench) -> None:
+    """A run takes over, lists, and sends the rest alone."""
     before = await rows(changed)
     puts = StorePuts(changed.memory, before=lambda sent: None if sent else PutResult(""))
     assert await small(changed, puts) is None
     assert puts.keys == ["p/a"]
-    assert await rows(changed) == before
+    differing = [row["key"] for row, old in zip(await rows(changed), before, strict=True) if row != old]
+    assert differing == ["a"]
     assert not (await state(changed))["complete"]
     await converges(changed, listing=True)
 
 
+async def test_what_takes_too_long_is_ended_by_a_run(changed: Bench) -> None:
+    """What was sent until then is recorded, and shown as sent."""
+    sent: list[str] = []
+
+    class SlowPuts(StorePuts):
+        def put_all(self, puts: Iterator[SmallPut]) -> Iterator[tuple[SmallPut, PutResult | None]]:
+            yield from super().put_all(islice(puts, 1))
+
+    request, slow = request_of(changed), SlowPuts(changed.memory)
+    report = await in_thread(
+        lambda: run_small(request, None, lambda: slow, lambda row, _: sent.append(row.key))
+    )
+    assert report is None
+    assert sent == ["a"]
+    assert not (await state(changed))["complete"]
+    report = await changed.sync()
+    assert (report.checked, report.uploaded, report.kept) == ("list", 1, len(FILES) - 1)
+    assert changed.objects()["z"] == b"changed too"
+
+
 async def test_where_an_answer_is_missing_the_next_run_lists(changed: Bench) -> None:
     assert await small(changed, StorePuts(changed.memory, before=_unreachable)) is None
+    assert not (await state(changed))["complete"]
+    await converges(changed, listing=True)
+
+
+async def test_an_error_later_leaves_what_was_proved(changed: Bench) -> None:
+    puts = StorePuts(changed.memory, before=lambda sent: _unreachable(sent) if sent else PutResult(""))
+    assert await small(changed, puts) is None
+    assert {row["run"] for row in await rows(changed) if row["key"] == "a"} == {2}
     assert not (await state(changed))["complete"]
     await converges(changed, listing=True)
 
@@ -415,7 +534,8 @@ async def test_a_file_that_changes_while_it_is_sent_is_not_recorded(changed: Ben
     path = changed.root / "a"
     puts = StorePuts(changed.memory, after=lambda _: path.write_text("changed again"))
     assert await small(changed, puts) is None
-    assert await rows(changed) == before
+    differing = [row["key"] for row, old in zip(await rows(changed), before, strict=True) if row != old]
+    assert differing == ["z"]
     await converges(changed, listing=True)
 
 

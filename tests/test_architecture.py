@@ -79,7 +79,8 @@ ENGINE_LOCAL = words(
     """
     checksum.chunk_checksum checksum.is_computable
     compress.compress compress.md5_of digest.CHUNK digest.ChangedError digest.FileDigest digest.SmallFile
-    digest.is_settled open_file.OpenFile read.ATTEMPTS read.Place scratch.ScratchDatabase temporary.drop
+    digest.is_settled forked_digests.HashedFile
+    open_file.OpenFile read.ATTEMPTS read.Place scratch.ScratchDatabase temporary.drop
     temporary.temporary_file temporary.temporary_space write.ChangedHereError write.MOST_AT_ONCE
     write.NO_ROOM write.NewFile write.TreeWriter write.Written part_file.PartFile
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from functools import partial
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ("run_everyday",)
 
+_MOST_PROCESSES: Final = 4
 _MOST_CONNECTIONS: Final = 64
 """With more, opening them would take longer than sending what there is."""
 
@@ -70,6 +72,7 @@ def _run_small(plain: PlainSync, sent: list[tuple[RecordedEntry, str]]) -> int |
             None if remote is None else remote.open_pages,
             None if remote is None else remote.open_puts,
             lambda row, reason: sent.append((row, reason)),
+            min(_MOST_PROCESSES, os.cpu_count() or 1),
         )
         if report is not None:
             _show(plain, report, sent)

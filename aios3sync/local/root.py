@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from aios3sync.concurrency import in_thread
@@ -14,12 +14,15 @@ from aios3sync.core.keys import unescaped
 from aios3sync.local.walk import Walk, check_root
 
 if TYPE_CHECKING:
+    from aios3sync.local.forked_digests import HashedFile
     from aios3sync.local.read import Place
 
 __all__ = ("TreeRoot",)
 
 _PAUSE_S: Final = 0.2
 """Seconds that a walk may keep its consumer waiting."""
+_WORTH_A_PROCESS: Final = 100
+"""Files that take longer to read than a process to start."""
 
 
 class TreeRoot:
@@ -31,6 +34,7 @@ class TreeRoot:
         on_bad_name: ``fail``, ``skip`` or ``escape``; see there.
         files: keys and absolute paths that are the whole source; all links are followed.
         key_range: the keys to which walks are limited.
+        processes: how many :meth:`hash_now` may use; with more than 1 the caller has no threads.
 
     Attributes:
         is_absent: whether there was no such directory at :meth:`check`, and none was made since.
@@ -44,8 +48,10 @@ class TreeRoot:
         on_bad_name: str = "fail",
         files: Mapping[str, str] | None = None,
         key_range: KeyRange = EVERYTHING,
+        processes: int = 1,
     ) -> None:
         self.root = root
+        self._processes = processes
         self._key_range = key_range
         self._symlinks = symlinks
         self._on_bad_name = on_bad_name
@@ -147,6 +153,13 @@ class TreeRoot:
         from aios3sync.local.read import read_same  # most walks are followed by no reading
 
         return read_same(self.place(entry.key), entry[1:])
+
+    def hash_now(self, entries: Sequence[SourceEntry], until: float) -> Iterator[HashedFile | None]:
+        """Yield the digests of files, see :func:`~aios3sync.local.forked_digests.hash_files`."""
+        from aios3sync.local.forked_digests import hash_files
+
+        enough = len(entries) >= _WORTH_A_PROCESS
+        return hash_files(self.read_now, entries, self._processes if enough else 1, until)
 
     def is_unchanged(self, row: RecordedEntry) -> bool:
         """Whether the file of a row is still what was sent (P8); a file that is gone counts as unchanged.

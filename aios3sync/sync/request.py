@@ -105,13 +105,18 @@ class SyncRequest:
             key_range=self.key_range,
         )
 
-    def tree_root(self) -> TreeRoot:
-        """Return the directory for a walk alone, without what opens and hashes files."""
+    def tree_root(self, processes: int = 1) -> TreeRoot:
+        """Return the directory for a run without an event loop.
+
+        Args:
+            processes: how many may hash files; with more than 1 the caller has no threads.
+        """
         return TreeRoot(
             self.root,
             symlinks=self.options.symlinks,
             on_bad_name=self.options.on_bad_name,
             key_range=self.key_range,
+            processes=processes,
         )
 
 

@@ -43,6 +43,7 @@ from aios3sync.sync.resources import Resources, StoreOpener
 if TYPE_CHECKING:
     from aios3sync.inventory.listing import InventoryListing
     from aios3sync.local.digest import FileDigest, SmallFile
+    from aios3sync.local.forked_digests import HashedFile
     from aios3sync.local.read import Place
     from aios3sync.local.tree import LocalTree
     from aios3sync.sync.trash import BucketTrash
@@ -313,6 +314,10 @@ class FilesNow(Protocol):
         Raises:
             OSError: it cannot be read.
         """
+        ...
+
+    def hash_now(self, entries: Sequence[SourceEntry], until: float) -> Iterator[HashedFile | None]:
+        """Yield the digests of files, see :func:`~aios3sync.local.forked_digests.hash_files`."""
         ...
 
     def is_unchanged(self, row: RecordedEntry) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeGuard
 
-from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.actions import UNCOUNTED, CompareDigest, Keep, Upload
 from aios3sync.core.decision import decide
 from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
@@ -19,26 +18,45 @@ if TYPE_CHECKING:
     from aios3sync.core.actions import Action
     from aios3sync.core.policy import Policy
 
-__all__ = ("MOST_FILES", "SmallChanges", "are_small", "find_changes")
+__all__ = ("MOST_COMPARED", "MOST_FILES", "SmallChanges", "find_changes")
 
 MOST_FILES: Final = 2_000
-"""Files that are compared or sent here, by one process. With more, a run that starts others is faster."""
+"""Files that are sent here, by one process. With more, a run that starts others is faster."""
 MOST_BYTES: Final = 64 * 2**20
 """Bytes of all of them; the same."""
+MOST_COMPARED: Final = 40_000
+"""Files that are read here to compare them; a run loads more and takes as long to read them."""
 _LARGEST: Final = 2**20
 """Bytes of a file: no view shows how far it is."""
 
 
-class SmallChanges(NamedTuple):
-    """The decisions about some keys.
+class SmallChanges:
+    """The decisions about keys, collected as long as they are little work together.
 
     Attributes:
         kept: number of keys that stay as they are.
         actions: for the other keys.
     """
 
-    kept: int
-    actions: list[Upload | CompareDigest]
+    def __init__(self) -> None:
+        self.kept = 0
+        self.actions: list[Upload | CompareDigest] = []
+        self._files, self._bytes, self._compared = MOST_FILES, MOST_BYTES, MOST_COMPARED
+
+    def takes(self, action: Action) -> bool:
+        """Take an action; return False if it is more than small work."""
+        if isinstance(action, Keep):
+            self.kept += action.reason not in UNCOUNTED
+            return True
+        if not _is_small(action):
+            return False
+        self.actions.append(action)
+        if isinstance(action, CompareDigest):
+            self._compared -= 1
+        else:
+            self._files -= 1
+            self._bytes -= action.source.size
+        return min(self._files, self._bytes, self._compared) >= 0
 
 
 def find_changes(
@@ -47,8 +65,9 @@ def find_changes(
     objects: Sequence[TargetEntry] | None,
     policy: Policy,
     visible: Callable[[str], bool] | None,
-) -> SmallChanges | None:
-    """Decide about keys as a run does; ``None`` where a run is needed for any of them.
+    changes: SmallChanges,
+) -> bool:
+    """Decide about keys as a run does; return False where a run is needed for any of them.
 
     Args:
         entries: of the source.
@@ -56,29 +75,18 @@ def find_changes(
         objects: of the target; ``None`` where they are not known.
         policy: what decisions depend on.
         visible: the filters, for rows and objects; ``None`` if all are visible.
+        changes: takes the decisions.
 
     Raises:
         OutOfOrderError: a stream is not in key order.
     """
-    kept = 0
-    actions: list[Upload | CompareDigest] = []
     streams = (_visible(each, visible) for each in (rows, objects or ()))
     for source, recorded, target in merge_join(entries, *streams):
         if source is None and recorded is None and policy.delete != "mirror":
             continue  # an object that this tool did not upload: there is nothing to decide
-        action = decide(source, recorded, UNKNOWN if objects is None else target, policy)
-        if isinstance(action, Keep):
-            kept += action.reason not in UNCOUNTED
-        elif not _is_small(action) or len(actions) == MOST_FILES:
-            return None
-        else:
-            actions.append(action)
-    return SmallChanges(kept, actions) if are_small(actions) else None
-
-
-def are_small(actions: Sequence[Upload | CompareDigest]) -> bool:
-    """Whether actions for small files are little work together."""
-    return len(actions) <= MOST_FILES and sum(action.source.size for action in actions) <= MOST_BYTES
+        if not changes.takes(decide(source, recorded, UNKNOWN if objects is None else target, policy)):
+            return False
+    return True
 
 
 def _visible(

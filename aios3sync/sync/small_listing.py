@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import time
+from typing import Final, Protocol
 
 from aios3sync._dataclass import dataclass
 from aios3sync.core.entries import TargetEntry
@@ -11,6 +12,9 @@ from aios3sync.listing.pages import ASCENDING, PageChecks, relative
 from aios3sync.store.protocol import ListPage
 
 __all__ = ("Listed", "Pages", "read_listing")
+
+_FEW_PAGES: Final = 8
+_SLOW_PAGE_S: Final = 0.02
 
 
 class Pages(Protocol):
@@ -50,14 +54,18 @@ class Listed:
 def read_listing(pages: Pages, location: Location, most: int) -> Listed | None:
     """Return a listing whose first page was requested.
 
-    ``None`` where it is not in key order, or has more keys than ``most``.
+    ``None`` where it is not in key order, has more keys than ``most``, or has many pages that each take long:
+    a run requests several at once.
 
     Raises:
         ListingError: it may be incomplete.
     """
     checks = PageChecks(location.bucket, location.prefix)
     entries: list[TargetEntry] = []
+    began = time.monotonic()
     while True:
+        if checks.pages >= _FEW_PAGES and time.monotonic() - began > checks.pages * _SLOW_PAGE_S:
+            return None
         page = pages.answer()
         checks.take(page)
         if checks.disorder is not None or checks.keys > most:

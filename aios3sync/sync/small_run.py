@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from aios3sync.core.keys import Location
     from aios3sync.core.policy import Policy
     from aios3sync.sync.sides import FilesNow
-    from aios3sync.sync.small_listing import Pages
+    from aios3sync.sync.small_changes import SmallChanges
+    from aios3sync.sync.small_listing import Listed, Pages
     from aios3sync.sync.small_uploads import AppliedChanges, Puts
 
     Batch = ScanBatch[SourceEntry]
@@ -44,7 +45,7 @@ _MOST_ROWS: Final = 20_000
 _MOST_LISTED: Final = 4_000
 """With more objects, a run that lists many parts at once is faster than page after page."""
 _PATIENCE_S: Final = 0.5
-"""Seconds after which the walk is left to a run, which shows its progress and can be stopped."""
+"""Seconds of walking after which it is left to a run, which shows its progress and can be stopped."""
 _HEADERS: Final = ("metadata", "tags")  # with which nothing is sent here in any case
 _SELECTION: Final = ("exclude", "gitignore", "include", "rules", "symlinks")
 _COMPARISON: Final = (
@@ -88,6 +89,7 @@ def run_small(
     open_pages: Callable[[], Pages] | None = None,
     open_puts: Callable[[], Puts] | None = None,
     on_upload: Callable[[RecordedEntry, str], object] = lambda _row, _reason: None,
+    processes: int = 1,
 ) -> SyncReport | None:
     """Run a sync that has little or nothing to do; return ``None`` where a run has to end it. Blocks.
 
@@ -97,6 +99,7 @@ def run_small(
         open_puts: opens a store for small objects; ``None`` where that is left to a run.
         on_upload: called with the row of each sent file and the reason, when all of them are recorded; also
             where a run has to end it.
+        processes: how many may hash files; with more than 1 the caller has no threads.
     """
     began = time.monotonic()
     options = request.options
@@ -112,7 +115,7 @@ def run_small(
     if not _sends_plainly(options):
         open_puts = None
     try:
-        source = request.tree_root()
+        source = request.tree_root(processes)
         source.check_now()
         makes = open_puts is not None
         with sound_manifest(manifest_path(request), request.binding, make=makes) as manifest:
@@ -166,7 +169,7 @@ def _run(
     filters = make_filters(request, source, state.receipts)
     visible = _visible(request, filters)
     walk = source.walk(filters, request.location.prefix, frozenset(state.mounts))
-    batches = _patiently(walk.batches(), began)
+    batches = _patiently(walk.batches())
     if listed and open_pages is not None:
         with closing(open_pages()) as pages:
             found = _compare_listed(request.location, manifest, policy, batches, visible, pages)
@@ -195,10 +198,17 @@ def _visible(request: SyncRequest, filters: Filters) -> Callable[[str], bool] | 
     return None if every else filters.visible_by_rules
 
 
-def _patiently(batches: Iterator[Batch], began: float) -> Iterator[Batch]:
-    for batch in batches:
-        if time.monotonic() - began > _PATIENCE_S:
+def _patiently(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the batches as long as waiting for them takes little time."""
+    left = _PATIENCE_S
+    while True:
+        asked = time.monotonic()
+        batch = next(batches, None)
+        left -= time.monotonic() - asked
+        if left < 0:
             raise TimeoutError("a source that takes time to walk")
+        if batch is None:
+            return
         yield batch
 
 
@@ -212,7 +222,7 @@ def _compare_unlisted(
 ) -> _Found | None:
     satisfied_by = None if policy.headers is None else policy.headers.satisfied_by
     files = kept = 0
-    actions: list[Upload | CompareDigest] = []
+    changes: SmallChanges | None = None
     for step in ManifestDiff(batches, manifest, satisfied_by).steps():
         if step.problems:
             return None
@@ -220,16 +230,16 @@ def _compare_unlisted(
         if step.entries or step.rows:
             if not sends:
                 return None
-            from aios3sync.sync.small_changes import are_small, find_changes
+            from aios3sync.sync.small_changes import SmallChanges, find_changes
 
-            found = find_changes(step.entries, step.rows, None, policy, visible)
-            if found is None:
+            changes = changes or SmallChanges()
+            if not find_changes(step.entries, step.rows, None, policy, visible, changes):
                 return None
-            kept += found.kept
-            actions += found.actions
-            if not are_small(actions):
-                return None
-    return _Found(files, kept, actions=actions)
+    return (
+        _Found(files, kept)
+        if changes is None
+        else _Found(files, kept + changes.kept, actions=changes.actions)
+    )
 
 
 def _compare_listed(
@@ -243,23 +253,27 @@ def _compare_listed(
     """Walk while the first page is in flight, then decide about every key."""
     when = time.time()
     pages.ask(location.prefix, None)
-    from aios3sync.sync.small_changes import MOST_FILES, find_changes
+    from aios3sync.sync.small_changes import MOST_COMPARED, MOST_FILES, SmallChanges, find_changes
     from aios3sync.sync.small_listing import read_listing
 
     rows = manifest.rows_after("", _MOST_LISTED)
+    most = 2 * _MOST_LISTED if rows else MOST_COMPARED
+    listing: Listed | None = None
     entries: list[SourceEntry] = []
     for batch in batches:
         entries += batch.entries
-        if batch.problems or len(entries) > len(rows) + MOST_FILES:
+        if batch.problems:
             return None
-    listing = read_listing(pages, location, 2 * _MOST_LISTED)
-    if listing is None:
+        if listing is None and len(entries) > len(rows) + MOST_FILES:
+            # So many new files are left to a run, unless their objects are there and only the rows are lost.
+            listing = read_listing(pages, location, most)
+            if listing is None or len(entries) > len(listing.entries) + MOST_FILES:
+                return None
+    listing = listing or read_listing(pages, location, most)
+    changes = SmallChanges()
+    if listing is None or not find_changes(entries, rows, listing.entries, policy, visible, changes):
         return None
-    changes = find_changes(entries, rows, listing.entries, policy, visible)
-    if changes is None:
-        return None
-    kept, actions = changes
-    return _Found(len(entries), kept, listing.pages, when, listing.order, actions)
+    return _Found(len(entries), changes.kept, listing.pages, when, listing.order, changes.actions)
 
 
 def _state_after(state: ManifestState, scope: str, found: _Found) -> ManifestState:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync._namedtuple import NamedTuple
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from aios3sync.sync.sides import FilesNow
 
 __all__ = ("AppliedChanges", "Puts", "apply_changes")
+
+_PATIENCE_S: Final = 1.0
+"""Seconds after which no further file is read: a run does the rest, and shows its progress."""
 
 
 class Puts(Protocol):
@@ -119,8 +122,9 @@ def apply_changes(
     state = manifest.state_now()
     begun = replace(state, run=state.run + 1)
     work = _Work(request, source, policy, begun.run)
-    puts = work.puts(actions)
-    first = next(puts, None)
+    left = work.settle(actions)
+    puts = work.puts(left or ())
+    first = None if left is None else next(puts, None)
     if first is None:
         if work.applied.others:
             manifest.save_state_now(begun)
@@ -166,6 +170,23 @@ class _Work:
         self._policy = policy
         self._run = run
         self._sent: dict[str, _Sent] = {}
+        self._until = time.monotonic() + _PATIENCE_S
+
+    def settle(self, actions: Sequence[Upload | CompareDigest]) -> list[Upload | CompareDigest] | None:
+        """Settle the comparisons with objects, and return what is left; ``None`` where a run is needed.
+
+        Few of the files have to be sent, so none is kept in memory.
+        """
+        compares = [action for action in actions if isinstance(action, CompareDigest) and action.target]
+        entries = [compare.source for compare in compares]
+        digests = self.source.hash_now(entries, self._until)
+        for compare, found in zip(compares, digests, strict=True):
+            if found is None:
+                return None
+            settled = is_settled(compare.source, found.started_ns)
+            if not self._noted(self._settled(compare, found.md5.hex()), settled=settled):
+                return None
+        return [action for action in actions if not (isinstance(action, CompareDigest) and action.target)]
 
     def puts(self, actions: Sequence[Upload | CompareDigest]) -> Iterator[SmallPut]:
         """Settle the actions, and yield what is to be stored; end at the first one that needs a run."""
@@ -174,7 +195,7 @@ class _Work:
                 found = self.source.read_now(action.source)
             except OSError:
                 return
-            if found is None:
+            if found is None or time.monotonic() > self._until:
                 return
             body, started_ns = found
             md5 = hashlib.md5(body, usedforsecurity=False)

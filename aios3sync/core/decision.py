@@ -20,7 +20,7 @@ from aios3sync.core.actions import (
     Upload,
 )
 from aios3sync.core.entries import UNKNOWN
-from aios3sync.core.etag import Proof, proof, same_etag
+from aios3sync.core.etag import Proof, part_count, part_size_candidates, proof, same_etag
 from aios3sync.core.parts import MAX_COPY_SIZE
 from aios3sync.core.policy import STAT_FIELDS, Policy, WantedHeaders
 
@@ -35,9 +35,11 @@ __all__ = (
     "Stored",
     "decide",
     "decide_absent",
+    "has_part_digests",
     "is_recorded",
     "is_recorded_content",
     "needs_head",
+    "part_sizes",
     "same_stat",
     "settle",
 )
@@ -65,7 +67,8 @@ def decide(
     yes     size differs         unknown,    Upload(size)
                                  same ETag
     yes     same stat, settled   unknown,    Keep; with other headers than are asked for: UpdateHeaders,
-                                 same ETag   or Upload(headers) where a copy is not wanted or too large
+                                 same ETag   or Upload(headers) where a copy is not wanted or too large;
+                                             a row without an MD5 is a CompareDigest before the former
     yes     else                 unknown,    CompareDigest with the recorded MD5
                                  same ETag
     yes     yes                  other ETag  size differs and gzip does not apply: Upload(drifted);
@@ -121,7 +124,10 @@ def _decide_recorded(
         asked = policy.headers
         if asked is None or recorded.headers == asked.uniform or not asked.differ(recorded):
             return _KEEP
-        return _with_headers(source, recorded, asked)
+        action = _with_headers(source, recorded, asked)
+        # A copy may have another ETag, and without an MD5 the row would have no digest of the content left.
+        if recorded.md5 or isinstance(action, Upload):
+            return action
     return CompareDigest(source, recorded, None)
 
 
@@ -267,7 +273,7 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
 def is_recorded_content(recorded: RecordedEntry, evidence: Evidence) -> bool:
     """Return whether a file has the content of its row.
 
-    A row without an MD5 is of a download that the digests of its parts proved: the ETag has them.
+    A row without an MD5 is of a transfer that the digests of its parts proved: the ETag has them.
     """
     if recorded.md5:
         return recorded.md5 == evidence.md5
@@ -275,17 +281,50 @@ def is_recorded_content(recorded: RecordedEntry, evidence: Evidence) -> bool:
     return not recorded.encoding and any(same_etag(recorded.etag, etag) for etag in etags)
 
 
+def has_part_digests(recorded: RecordedEntry) -> bool:
+    """Return whether the ETag of a row without an MD5 has the digests of the parts of its content.
+
+    Invariant: such an ETag was computed from the file, or from what was received; it is no guess.
+    """
+    size = recorded.part_size
+    if recorded.md5 or recorded.encoding or not size:
+        return False
+    return part_count(recorded.etag) == max(1, -(-recorded.size // size))
+
+
+def part_sizes(compare: CompareDigest, *likely: int) -> tuple[int, ...]:
+    """Return the sizes of the parts whose digests can settle a comparison.
+
+    Args:
+        compare: what is asked.
+        likely: part sizes that are the most likely after the recorded one.
+    """
+    size, target, recorded = compare.source.size, compare.target, compare.recorded
+    known = [recorded.part_size] if recorded is not None and recorded.part_size else []
+    sizes: tuple[int, ...] = ()
+    if target is not None:
+        sizes = part_size_candidates(size, part_count(target.etag), *known, *likely)
+    if recorded is None or recorded.md5 or recorded.size != size:
+        return sizes
+    of_row: tuple[int, ...] = (recorded.part_size,)
+    if not has_part_digests(recorded):
+        of_row = part_size_candidates(size, part_count(recorded.etag), *known, *likely)
+    return tuple(dict.fromkeys((*of_row, *sizes)))
+
+
 def _may_be_silent(source: SourceEntry, recorded: RecordedEntry, policy: Policy) -> bool:
     """Return whether a content other than the recorded one would be a silent change."""
     asked = policy.content and not policy.accept_content
-    known = recorded.settled and bool(recorded.md5)
+    known = recorded.settled and (bool(recorded.md5) or has_part_digests(recorded))
     return asked and known and same_stat(source, recorded, policy)
 
 
 def _is_silent(compare: CompareDigest, evidence: Evidence, policy: Policy) -> bool:
     recorded = compare.recorded
-    if recorded is None or recorded.md5 == evidence.md5:
+    if recorded is None or is_recorded_content(recorded, evidence):
         return False
+    if not recorded.md5 and recorded.part_size not in evidence.part_etags:
+        return False  # what its ETag is compared with is not known
     return _may_be_silent(compare.source, recorded, policy)
 
 

@@ -19,7 +19,7 @@ from aios3sync.core.actions import (
     Reason,
     Touch,
 )
-from aios3sync.core.decision import is_recorded, same_stat
+from aios3sync.core.decision import is_recorded, is_recorded_content, same_stat
 from aios3sync.core.etag import Proof, proof, same_etag
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _object(compare: CompareDigest) -> TargetEntry:
 def _is_row(compare: CompareDigest, evidence: Evidence) -> bool:
     """Return whether the file has the content that a sync wrote or sent."""
     recorded = compare.recorded
-    return recorded is not None and bool(recorded.md5) and recorded.md5 == evidence.md5
+    return recorded is not None and is_recorded_content(recorded, evidence)
 
 
 def _match(compare: CompareDigest, evidence: Evidence) -> Adopt | None:

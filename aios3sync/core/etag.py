@@ -24,6 +24,7 @@ __all__ = (
     "META_ORIGINAL_SIZE",
     "Proof",
     "bare_etag",
+    "is_inferable",
     "is_opaque_encryption",
     "multipart_etag",
     "part_count",
@@ -51,6 +52,8 @@ _USUAL_PART_SIZES: Final = (
     *(n * MIB for n in (5, 6, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 200, 256, 500, 512)),
     *(GIB, 5 * GIB),
 )
+_INFERRED: Final = 2
+"""Candidates that every reader tries; see ``objects/verification.py``."""
 
 
 class Proof(Enum):
@@ -110,6 +113,20 @@ def part_size_candidates(size: int, parts: int, *known: int) -> tuple[int, ...]:
         wanted.append(max(size, 1))
     fitting = (n for n in wanted if 0 < n <= MAX_PART_SIZE and max(1, -(-size // n)) == parts)
     return tuple(dict.fromkeys(n for n in fitting if n >= MIN_PART_SIZE or parts == 1))
+
+
+def is_inferable(size: int, part_size: int) -> bool:
+    """Return whether any reader infers the part size of an object from its size and its ETag.
+
+    Readers that compute the digests while the bytes come try no more than the first few candidates. One part
+    has the same ETag whatever the part size.
+
+    Args:
+        size: bytes of the object.
+        part_size: bytes of each of its parts but the last.
+    """
+    parts = max(1, -(-size // part_size))
+    return parts == 1 or part_size in part_size_candidates(size, parts)[:_INFERRED]
 
 
 def multipart_etag(digests: Iterable[bytes]) -> str:

@@ -27,14 +27,8 @@ from aios3sync.core.actions import (
     UpdateHeaders,
     Upload,
 )
-from aios3sync.core.decision import Evidence, Stored
-from aios3sync.core.etag import (
-    is_opaque_encryption,
-    part_count,
-    part_size_candidates,
-    recorded_md5,
-    same_etag,
-)
+from aios3sync.core.decision import Evidence, Stored, part_sizes
+from aios3sync.core.etag import is_opaque_encryption, recorded_md5, same_etag
 from aios3sync.errors import StoreError
 from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
 from aios3sync.local.digest import FileDigest
@@ -141,24 +135,17 @@ async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
 def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested:
     key = compare.source.key
     try:
-        part_sizes = _part_sizes(run, compare)
+        sizes = _part_sizes(run, compare)
         return run.files.digest(
-            key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime, sha256=run.receipt is not None
+            key, stop, part_sizes=sizes, by_mtime=run.by_mtime, sha256=run.receipt is not None
         )
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error
 
 
 def _part_sizes(run: Run, compare: CompareDigest) -> tuple[int, ...]:
-    target, recorded = compare.target, compare.recorded
-    etag = "" if target is None else target.etag
-    if target is None and recorded is not None and not recorded.md5:
-        etag = recorded.etag  # the only digest of the row
-    if not (parts := part_count(etag)):
-        return ()
-    known = [recorded.part_size] if recorded is not None and recorded.part_size else []
-    known.append(min(run.options.part_size, run.profile.max_part_size))
-    return part_size_candidates(compare.source.size, parts, *known, run.options.part_size)
+    wanted = run.options.part_size
+    return part_sizes(compare, min(wanted, run.profile.max_part_size), wanted)
 
 
 async def _ask(run: Run, compare: CompareDigest, digest: FileDigest, wanted: _Wanted) -> None:

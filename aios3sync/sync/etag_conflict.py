@@ -12,16 +12,26 @@ from typing import Final
 
 from anyio import to_thread
 
+from aios3sync._dataclass import replace
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.core.etag import META_MTIME, Proof, is_opaque_encryption, proof, recorded_md5, same_etag
-from aios3sync.core.parts import GIB, Part
+from aios3sync.core.etag import (
+    META_MD5,
+    META_MTIME,
+    Proof,
+    is_opaque_encryption,
+    proof,
+    rclone_md5,
+    recorded_md5,
+    same_etag,
+)
+from aios3sync.core.parts import GIB, MAX_COPY_SIZE, Part
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.local.compress import md5_of
 from aios3sync.local.digest import FileDigest
-from aios3sync.store.protocol import HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
+from aios3sync.store.protocol import CopySource, HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
 from aios3sync.sync.run import Run
 
-__all__ = ("SentPart", "check_part_etags", "settle_metadata_conflict", "verify_joined")
+__all__ = ("SentPart", "check_part_etags", "settle_metadata_conflict", "verify_joined", "write_md5")
 
 _RANGE: Final = 8 * 1024 * 1024
 _LARGEST_READ: Final = GIB
@@ -144,6 +154,34 @@ def _looks_wrong(result: PutResult, stored_md5: str) -> bool:
     """Whether the ETag of a whole object looks like an MD5, but is not that of its body."""
     kind = proof(result.etag, opaque=is_opaque_encryption(result.encryption))
     return kind is Proof.MD5 and not same_etag(result.etag, stored_md5)
+
+
+async def write_md5(
+    store: ObjectStore, key: str, size: int, md5: str, options: PutOptions, result: PutResult
+) -> PutResult:
+    """Write the MD5 of an object whose ETag turned out to prove nothing to its metadata, by a copy of itself.
+
+    Where that is not possible, a run without a manifest sends the file again (P13).
+
+    Args:
+        store: the bucket.
+        key: the full key.
+        size: bytes of the object.
+        md5: hex digest of its body.
+        options: those of CreateMultipartUpload.
+        result: the response to CompleteMultipartUpload.
+
+    Returns:
+        The response that describes the object.
+    """
+    if same_etag(result.etag, md5) or size > MAX_COPY_SIZE:
+        return result
+    options = replace(options, metadata={**options.metadata, META_MD5: rclone_md5(md5)})
+    try:
+        copied = await store.copy(CopySource(key, etag=result.etag), key, options)
+        return copied if copied.etag else copied._replace(etag=(await store.head(key)).etag)
+    except StoreError:
+        return result
 
 
 async def _read_part_back(run: Run, store: ObjectStore, key: str, sent: SentPart) -> None:

@@ -5,7 +5,6 @@ It decides as a sync does: with the same filters, the same manifest and the same
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,13 +25,12 @@ from aios3sync.core.actions import (
     UpdateHeaders,
 )
 from aios3sync.core.content import is_gzip
-from aios3sync.core.decision import Evidence, Stored
+from aios3sync.core.decision import Evidence, Stored, has_part_digests, part_sizes
 from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import (
     Proof,
     is_opaque_encryption,
     part_count,
-    part_size_candidates,
     proof,
     recorded_md5,
 )
@@ -267,7 +265,7 @@ class _KeyState:
         action = direction.decide(sides[0], self.recorded, sides[1], self.policy)
         if not isinstance(action, CompareDigest):
             return "", *_in_words(action)
-        digest = await self._digest()
+        digest = await self._digest(action)
         if digest is None:
             return self._comparison(action), "nothing", "the file cannot be read, or changes all the time"
         head = self.head
@@ -282,6 +280,8 @@ class _KeyState:
     def _comparison(self, action: CompareDigest) -> str:
         if action.target is None:
             recorded = self.recorded
+            if recorded is not None and has_part_digests(recorded):
+                return f"the MD5s of the file's parts with the recorded ETag {recorded.etag}"
             return f"the file with the recorded MD5 {recorded.md5 if recorded else ''}"
         head = self.head
         stored = recorded_md5(head.metadata) if head is not None else ""
@@ -294,19 +294,12 @@ class _KeyState:
             return text if stored == action.target.etag else denied
         return f"{text}, then with the MD5 {stored} of its metadata"
 
-    async def _digest(self) -> FileDigest | None:
+    async def _digest(self, action: CompareDigest) -> FileDigest | None:
+        sizes = part_sizes(action, self.request.options.part_size)
         try:
-            return await run_in_thread(self._hash)
+            return await run_in_thread(lambda stop: self.files.digest(self.key, stop, part_sizes=sizes))
         except (OSError, ChangedError):
             return None
-
-    def _hash(self, stop: threading.Event) -> FileDigest:
-        parts = part_count(self.target.etag) if self.target else 0
-        size = self.source.size if self.source else 0
-        recorded = self.recorded.part_size if self.recorded else 0
-        known = [n for n in (recorded, self.request.options.part_size) if n]
-        sizes = part_size_candidates(size, parts, *known) if parts else ()
-        return self.files.digest(self.key, stop, part_sizes=sizes)
 
 
 def _in_words(action: Action) -> tuple[str, str]:

@@ -18,8 +18,10 @@ import anyio
 from aios3sync import events
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import CORES, in_thread, run_in_thread
-from aios3sync.core.decision import same_stat
+from aios3sync.core.decision import has_part_digests, same_stat
+from aios3sync.core.digests import PartDigests
 from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.etag import multipart_etag, same_etag
 from aios3sync.core.sha256_list import line_of
 from aios3sync.core.text import escape_undecodable
 from aios3sync.local.digest import ChangedError
@@ -149,11 +151,13 @@ async def _hashed(run: Run, rows: Sequence[RecordedEntry]) -> dict[str, Recorded
 
 
 def _sha256(run: Run, row: RecordedEntry, buffer: memoryview, stop: threading.Event) -> str:
-    """Return the SHA-256 of the file of a row, which must have the stat and the MD5 of the row. Blocks."""
+    """Return the SHA-256 of the file of a row, which must have the stat and the digest of the row. Blocks."""
     try:
         file = run.files.open(row.key)
         try:
-            md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+            sha256 = hashlib.sha256()
+            # Without an MD5 the row has the digests of its parts, or no digest at all.
+            parts = PartDigests(row.part_size if has_part_digests(row) else max(1, row.size))
             now = file.stat()
             if not same_stat(now, row, run.policy):
                 raise ChangedError(row.key)
@@ -162,9 +166,9 @@ def _sha256(run: Run, row: RecordedEntry, buffer: memoryview, stop: threading.Ev
                     raise ChangedError(row.key)
                 piece = buffer[: min(_CHUNK, row.size - offset)]
                 file.read_into(offset, piece)
-                md5.update(piece)
+                parts.update(piece)
                 sha256.update(piece)
-            if file.stat() != now or (row.md5 and md5.hexdigest() != row.md5):
+            if file.stat() != now or not _is_digest_of_row(row, parts.finish()):
                 raise ChangedError(row.key)
         finally:
             file.close()
@@ -174,3 +178,10 @@ def _sha256(run: Run, row: RecordedEntry, buffer: memoryview, stop: threading.Ev
         reason = error.strerror or error
         raise _NotInStepError(f"{escape_undecodable(row.key)} cannot be read: {reason}") from None
     return sha256.hexdigest()
+
+
+def _is_digest_of_row(row: RecordedEntry, parts: Sequence[bytes]) -> bool:
+    """Return whether these digests, of the parts or of the one whole, are those of a row that has any."""
+    if has_part_digests(row):
+        return same_etag(row.etag, multipart_etag(parts))
+    return not row.md5 or parts[0].hex() == row.md5

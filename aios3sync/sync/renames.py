@@ -1,17 +1,18 @@
 """Renames: holds new files that may be renamed ones, until it is known which recorded files are gone.
 
 A comparison meets keys in their order, so that a new name may come long before the old one is missed. New
-files wait here until the comparison has ended; then those with the size and the MD5 of a row whose file is
-gone are copied on the server. Memory for both is bounded: beyond that a renamed file is uploaded like any new
-one.
+files wait here until the comparison has ended; then those with the size and the digest of a row whose file is
+gone are copied on the server: its MD5, or the digests of its parts. Memory for both is bounded: beyond that a
+renamed file is uploaded like any new one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aios3sync.core.actions import Reason, Upload
+from aios3sync.core.decision import has_part_digests
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.parts import MAX_COPY_SIZE
 
@@ -47,10 +48,12 @@ class Renames:
 
     def gone(self, row: RecordedEntry) -> None:
         """Take a row whose file is no longer in the source, and whose object will be deleted."""
-        if not (row.md5 and row.etag and 0 < row.size <= MAX_COPY_SIZE) or self._count >= _MOST_ROWS:
+        if not (row.etag and 0 < row.size <= MAX_COPY_SIZE) or self._count >= _MOST_ROWS:
             return
-        self._count += 1
-        self._rows.setdefault(row.size, {}).setdefault(row.md5, row)
+        digest = row.etag.lower() if has_part_digests(row) else row.md5
+        if digest:
+            self._count += 1
+            self._rows.setdefault(row.size, {}).setdefault(digest, row)
 
     def hold(self, uploads: Sequence[Upload]) -> list[Upload]:
         """Hold the uploads that may be renamed files; return the others."""
@@ -69,6 +72,12 @@ class Renames:
         """Whether a file is new and has the size of a file that is gone."""
         return upload.reason is Reason.NEW and upload.source.size in self._rows
 
-    def find(self, size: int, md5: str) -> RecordedEntry | None:
-        """Return the row of a file that is gone and had this content."""
-        return self._rows.get(size, {}).get(md5)
+    def part_sizes(self, size: int) -> tuple[int, ...]:
+        """Return the part sizes of the rows of this size whose digests are those of their parts."""
+        rows = self._rows.get(size, {}).values()
+        return tuple(dict.fromkeys(row.part_size for row in rows if has_part_digests(row)))
+
+    def find(self, size: int, digests: Iterable[str]) -> RecordedEntry | None:
+        """Return the row of a file that is gone and had the content with any of these digests."""
+        rows = self._rows.get(size, {})
+        return next((rows[digest] for digest in digests if digest in rows), None)

@@ -24,9 +24,18 @@ from aios3sync.core.actions import (
     UpdateHeaders,
     Upload,
 )
-from aios3sync.core.decision import Evidence, Stored, decide, needs_head, same_stat, settle
+from aios3sync.core.decision import (
+    Evidence,
+    Stored,
+    decide,
+    has_part_digests,
+    needs_head,
+    part_sizes,
+    same_stat,
+    settle,
+)
 from aios3sync.core.entries import UNKNOWN, Knowledge, RecordedEntry, SourceEntry, TargetEntry
-from aios3sync.core.parts import MAX_COPY_SIZE
+from aios3sync.core.parts import MAX_COPY_SIZE, MIB
 from aios3sync.core.policy import STAT_FIELDS, DeleteMode, Policy, WantedHeaders
 from aios3sync.core.safety import Protection
 
@@ -561,6 +570,73 @@ def test_an_upload_that_was_due_otherwise_happens_unless_the_content_changed_sil
     assert settle(question, Evidence(OTHER_MD5), CONTENT) == Conflict("a", Reason.SILENT)
     accepting = Policy(content=True, accept_content=True)
     assert settle(question, Evidence(OTHER_MD5), accepting) == Upload(source(), Reason.MISSING, OTHER_MD5)
+
+
+# Rows without an MD5
+
+
+IN_PARTS = recorded(md5="", etag=PARTS, part_size=4, headers="before")
+"""Of ten bytes in parts of four."""
+EQUAL = Evidence(MD5, {4: PARTS})
+OTHER = Evidence(OTHER_MD5, {4: OTHER_PARTS})
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (IN_PARTS, True),
+        (IN_PARTS._replace(md5=MD5), False),
+        (IN_PARTS._replace(part_size=0), False),
+        (IN_PARTS._replace(part_size=2), False),
+        (IN_PARTS._replace(encoding="gzip"), False),
+        (IN_PARTS._replace(etag=MD5), False),
+        (IN_PARTS._replace(etag=""), False),
+    ],
+)
+def test_the_etag_of_a_row_has_the_digests_of_its_parts_where_it_has_no_other(
+    row: RecordedEntry, expected: bool
+) -> None:
+    assert has_part_digests(row) == expected
+
+
+def test_a_silent_change_is_found_by_the_digests_of_the_parts() -> None:
+    question = decide(source(), IN_PARTS, None, CONTENT)
+    assert question == CompareDigest(source(), IN_PARTS, None, Reason.MISSING)
+    assert settle(question, OTHER, CONTENT) == Conflict("a", Reason.SILENT)
+    assert settle(question, EQUAL, CONTENT) == Upload(source(), Reason.MISSING, MD5)
+    again = CompareDigest(source(), IN_PARTS, None)
+    assert settle(again, OTHER, CONTENT) == Conflict("a", Reason.SILENT)
+    assert settle(again, EQUAL, CONTENT) == Keep()
+    unknown = Evidence(OTHER_MD5, {5: OTHER_PARTS})
+    assert settle(again, unknown, CONTENT) == Upload(source(), Reason.CONTENT, OTHER_MD5, PARTS)
+    assert settle(again, OTHER, Policy(content=True, accept_content=True)) == Upload(
+        source(), Reason.CONTENT, OTHER_MD5, PARTS
+    )
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_before_a_copy_the_digest_of_the_whole_is_computed(copy: bool) -> None:
+    """The copy may have an ETag that proves nothing of the file."""
+    policy = Policy(headers=WantedHeaders(lambda _: "asked", copy=copy))
+    action = decide(source(), IN_PARTS, UNKNOWN, policy)
+    if not copy:
+        assert action == Upload(source(), Reason.HEADERS, "", PARTS)
+        return
+    assert action == CompareDigest(source(), IN_PARTS, None)
+    assert settle(action, EQUAL, policy) == UpdateHeaders(source(), IN_PARTS._replace(md5=MD5))
+
+
+def test_the_part_sizes_of_a_comparison_are_those_of_the_row_and_of_the_object() -> None:
+    row = RecordedEntry("a", 11 * MIB, 2, 3, 4, "", f"{MD5}-3", 5 * MIB)
+    seen, there = SourceEntry("a", 11 * MIB, 2, 3, 4), TargetEntry("a", 11 * MIB, f"{MD5}-2")
+    assert part_sizes(CompareDigest(seen, row, None)) == (5 * MIB,)
+    assert part_sizes(CompareDigest(seen, row, there))[:2] == (5 * MIB, 6 * MIB)
+    assert part_sizes(CompareDigest(seen, row, there), 7 * MIB)[:2] == (5 * MIB, 7 * MIB)
+    assert part_sizes(CompareDigest(seen, row._replace(md5=MD5), None)) == ()
+    assert part_sizes(CompareDigest(seen, row._replace(md5=MD5), there))[0] == 6 * MIB
+    assert part_sizes(CompareDigest(seen, row._replace(part_size=0), None)) == (5 * MIB,)
+    assert part_sizes(CompareDigest(seen._replace(size=5), row, None)) == ()
+    assert part_sizes(CompareDigest(seen, None, there))[0] == 6 * MIB
 
 
 # The table of settle(): every combination of evidence

@@ -14,6 +14,7 @@ from aios3sync.core.etag import multipart_etag
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import (
     Body,
+    CopySource,
     HeadResult,
     ListedPart,
     ListPage,
@@ -80,6 +81,19 @@ class Endpoint(ForwardingStore):
         stored = await self.inner.list_parts(key, upload_id)
         listed = [ListedPart(part.number, part.etag, part.size) for part in stored]
         result = await self.inner.complete_multipart(key, upload_id, listed, options)
+        return result._replace(etag=self.of_object(result.etag))
+
+    async def copy(
+        self,
+        source: CopySource,
+        key: str,
+        options: PutOptions | None = None,
+        *,
+        keep_metadata: bool = False,
+    ) -> PutResult:
+        assert source.etag == (await self.head(source.key)).etag, "the condition of the copy"
+        source = source._replace(etag="")
+        result = await self.inner.copy(source, key, options, keep_metadata=keep_metadata)
         return result._replace(etag=self.of_object(result.etag))
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
@@ -202,7 +216,8 @@ async def test_a_joined_object_with_a_look_alike_etag_is_checked_once_and_adopte
     large(bench)
     report = await bench.sync(**PARTS)
     assert (report.uploaded, bench.profile.etags) == (1, "opaque")
-    assert report.requests["CreateMultipartUpload"] == 1
+    # A part with such an ETag shows at once that the object needs the MD5 of the whole in its metadata.
+    assert report.requests["CreateMultipartUpload"] == (2 if of_part is hidden else 1)
     assert (await bench.sync(**PARTS, check="list")).uploaded == 0
     on_a_fresh_machine(bench)
     report = await bench.sync(**PARTS, manifest=False)

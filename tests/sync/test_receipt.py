@@ -315,6 +315,25 @@ async def test_a_file_that_changes_before_it_is_hashed_is_not_listed(
     assert not (tmp_path / "sums").exists()
 
 
+async def test_a_large_file_is_compared_by_the_digests_of_its_parts(receipts: Bench, tmp_path: Path) -> None:
+    """Its row has no other digest of what was stored."""
+    content, place = os.urandom(11 * MIB), tmp_path / "sums"
+    options: dict[str, Any] = {"multipart_threshold": 5 * MIB, "part_size": 5 * MIB}
+    options["stat_fields"] = ("size", "mtime")
+    receipts.tree({"big": content})
+    await receipts.sync(**options)
+    before = (receipts.root / "big").stat().st_mtime_ns
+    same_size_change(receipts.root / "big")
+    report = await receipts.sync(receipt=str(place), **options)
+    assert report.receipt is not None
+    assert report.receipt.error == "big was changed meanwhile"
+    (receipts.root / "big").write_bytes(content)
+    os.utime(receipts.root / "big", ns=(before, before))
+    report = await receipts.sync(receipt=str(place), **options)
+    assert (report.exit_code, report.uploaded) == (0, 0)
+    assert await checked(receipts.root, place) == ["big"]
+
+
 async def test_a_stop_while_files_are_hashed_writes_none(receipts: Bench, tmp_path: Path) -> None:
     receipts.tree({"a": "1234"})
     await receipts.sync()

@@ -105,7 +105,8 @@ def _recorded(found: Explanation) -> str:
     if found.recorded is None:
         return "no row" if found.manifest else "no manifest"
     row = found.recorded
-    text = f"{count(row.size, 'byte')}, {_stat(row)}, MD5 {row.md5}, ETag {row.etag}"
+    md5 = f"MD5 {row.md5}, " if row.md5 else ""  # else the ETag has the digests of the parts
+    text = f"{count(row.size, 'byte')}, {_stat(row)}, {md5}ETag {row.etag}"
     if found.direction == "copy":
         text = f"{count(row.size, 'byte')}, ETag {row.md5} of the source, {row.etag} of the target"
     if row.encoding:

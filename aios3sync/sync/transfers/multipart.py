@@ -1,12 +1,14 @@
 """Sends one large file as a multipart upload, its parts in parallel; aborts uploads that it does not finish.
 
-The file is hashed first, because its metadata must be known when the upload begins; its parts are hashed as
-they are sent. The endpoint checks them against what it receives, and the stat is compared at the end: the
-upload of a file that changed meanwhile is aborted, never completed (P8).
+A file is read once: its parts are hashed as they are sent, and the ETag of the object proves that it consists
+of these parts. Where an ETag proves nothing, the file is hashed first, because the metadata with its MD5 must
+be known when the upload begins. The endpoint checks the parts against what it receives, and the stat is
+compared at the end: the upload of a file that changed meanwhile is aborted, never completed (P8).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,9 +18,10 @@ from anyio import to_thread
 
 from aios3sync import events
 from aios3sync._dataclass import dataclass
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
-from aios3sync.core.etag import Proof, proof, same_etag
+from aios3sync.core.etag import Proof, is_inferable, multipart_etag, proof, same_etag
 from aios3sync.core.parts import Part, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
@@ -29,7 +32,7 @@ from aios3sync.local.read import ATTEMPTS
 from aios3sync.local.temporary import drop, temporary_file
 from aios3sync.manifest.unfinished import UnfinishedUpload
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
-from aios3sync.sync.etag_conflict import SentPart, check_part_etags, verify_joined
+from aios3sync.sync.etag_conflict import SentPart, check_part_etags, verify_joined, write_md5
 from aios3sync.sync.run import Run
 from aios3sync.sync.sides import ContentFile
 from aios3sync.sync.transfers.aborts import abort_after_error, abort_upload
@@ -52,10 +55,10 @@ class _Content:
     """The content that is sent: the file itself, or a compressed copy of it.
 
     Attributes:
-        digest: of the file.
+        digest: of the file; without an MD5 where the digests of the parts are to prove the object.
         file: open, with the content.
         size: bytes of the content.
-        stored_md5: hex digest of the content.
+        stored_md5: hex digest of the content; empty where the file has none yet.
         encoding: ``gzip`` or empty.
     """
 
@@ -64,6 +67,24 @@ class _Content:
     size: int
     stored_md5: str
     encoding: str
+
+
+class _Sent(NamedTuple):
+    """An object that was joined from parts.
+
+    Attributes:
+        result: the response of the endpoint.
+        part_size: bytes of each part but the last.
+        md5: hex digest of the content; empty where the ETag proves the parts.
+    """
+
+    result: PutResult
+    part_size: int
+    md5: str
+
+
+class _UnprovedError(Exception):
+    """The endpoint's ETags do not prove the parts: the MD5 of the whole is needed before an upload begins."""
 
 
 async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded:
@@ -78,16 +99,20 @@ async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded:
         ChangedError: it changed at every attempt.
     """
     known_md5 = upload.md5
-    for attempt in range(ATTEMPTS):
+    by_parts, damaged = True, False
+    for attempt in range(ATTEMPTS + 1):
         try:
-            return await _send_once(run, headers, upload, known_md5=known_md5)
+            return await _send_once(run, headers, upload, known_md5=known_md5, by_parts=by_parts)
+        except _UnprovedError:
+            by_parts = False  # invariant: it is raised only where this is true, so at most once
         except ChangedError:
             known_md5 = ""
-            if attempt == ATTEMPTS - 1:
+            if attempt >= ATTEMPTS - 1:
                 raise
         except IntegrityError as error:
-            if attempt or not _is_damaged(error):
+            if damaged or not _is_damaged(error):
                 raise
+            damaged = True
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -96,8 +121,11 @@ def _is_damaged(error: Exception) -> bool:
     return isinstance(error, IntegrityError) and error.operation == "CompleteMultipartUpload"
 
 
-async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5: str) -> Uploaded:
-    async with _content_of(run, upload, known_md5) as content:
+async def _send_once(
+    run: Run, headers: HeaderPlan, upload: Upload, *, known_md5: str, by_parts: bool
+) -> Uploaded:
+    by_parts = by_parts and not (run.receipt is not None or _makes_opaque_etags(run, headers))
+    async with _content_of(run, upload, known_md5, by_parts=by_parts) as content:
         entry = content.digest.entry
         options = headers.for_upload(
             entry,
@@ -106,16 +134,21 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
             stored_md5=content.stored_md5,
         )
         run.events(events.UploadBegan(entry.key, entry.size))
-        result, part_size = await _send_parts(run, content, options)
+        result, part_size, md5 = await _send_parts(run, content, options)
         if content.size != entry.size:  # compressed: events add up to the file
             run.events(events.BytesSent(entry.key, entry.size - content.size))
         run.stored(result.encryption)
         digest = content.digest
-        row = run.row(entry, digest.md5, result.etag, settled=digest.settled, sha256=digest.sha256)
+        row = run.row(entry, digest.md5 or md5, result.etag, settled=digest.settled, sha256=digest.sha256)
         asked = headers.digest_of(entry.key)
         row = row._replace(part_size=part_size, encoding=content.encoding, headers=asked)
         image = await to_thread.run_sync(_image, run, entry.key) if run.resources.inspect else None
         return Uploaded(row, content.size, upload.reason, options.content_type, result.encryption, image)
+
+
+def _makes_opaque_etags(run: Run, headers: HeaderPlan) -> bool:
+    """Whether the ETags of what is stored are known to prove nothing, before anything is sent."""
+    return headers.makes_opaque_etags or run.opaque_etags or run.settling_policy.opaque_etags
 
 
 def _image(run: Run, key: str) -> tuple[int, int] | None:
@@ -128,8 +161,11 @@ def _image(run: Run, key: str) -> tuple[int, int] | None:
 
 
 @asynccontextmanager
-async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator[_Content]:
-    """Open and hash the file; where gzip applies, compress it into a temporary file without a name."""
+async def _content_of(run: Run, upload: Upload, known_md5: str, *, by_parts: bool) -> AsyncIterator[_Content]:
+    """Open the file, and hash it where its parts are not to prove the object.
+
+    Where gzip applies, it is compressed into a temporary file without a name.
+    """
     key, files = upload.source.key, run.files
     encoding = run.policy.encoding(key)
     if encoding:
@@ -142,6 +178,7 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
         finally:
             drop(copy)
         return
+    started = time.time_ns()
     file = await to_thread.run_sync(files.open, key)
     try:
         now = file.stat()
@@ -152,6 +189,8 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
         if known_md5 and now == upload.source:
             # It was hashed after the run began: to judge from the run's beginning is the safe side.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
+        elif by_parts and is_inferable(now.size, part_size):
+            digest = FileDigest(now, "", is_settled(now, started, by_mtime=run.by_mtime))
         else:
             async with run.hashing:
                 digest = await run_in_thread(
@@ -164,16 +203,12 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
         file.close()
 
 
-async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple[PutResult, int]:
-    """Send the content in parts; again in other parts if the endpoint accepts only fewer or smaller ones.
-
-    Returns:
-        The response of the endpoint, and the part size.
-    """
+async def _send_parts(run: Run, content: _Content, options: PutOptions) -> _Sent:
+    """Send the content in parts; again in other parts if the endpoint accepts only fewer or smaller ones."""
     limits = PartLimits.known(run.options.max_parts, run.profile)
     upload = _MultipartUpload(run, content, limits, options)
     try:
-        return await upload.send(), upload.part_size
+        return await upload.send()
     except StoreError as error:
         if upload.resumed and error.operation == "CompleteMultipartUpload" and not error.retryable:
             return await _send_parts(run, content, options)  # the parts were not those that were listed
@@ -183,12 +218,12 @@ async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple
     limits = limits.below(limit)
     upload = _MultipartUpload(run, content, limits, options)
     try:
-        result = await upload.send()
+        sent = await upload.send()
     except StoreError as error:
         raise with_hint(error, limits) from None
     if limit.certain:
         run.profile.record(limit.fact, limit.value)
-    return result, upload.part_size
+    return sent
 
 
 class _MultipartUpload:
@@ -211,15 +246,18 @@ class _MultipartUpload:
         self._turn = run.next_turn()
         self.resumed = False
 
-    async def send(self) -> PutResult:
+    async def send(self) -> _Sent:
         """Send all parts and join them; a failure aborts the upload, so that no parts are left.
 
         Raises:
+            _UnprovedError: the ETags prove nothing, and the MD5 of the content is not known.
             IntegrityError: the object is not what was sent.
             StoreError: a request failed.
             ChangedError: the file changed.
         """
         run, key = self._run, self._content.digest.entry.key
+        if not (self._content.stored_md5 or is_inferable(self._content.size, self.part_size)):
+            raise _UnprovedError
         store = await run.resources.open_store()
         begun = await self._begin(store)
         upload_id = begun.upload_id
@@ -236,15 +274,39 @@ class _MultipartUpload:
         await run.unfinished.ended(begun)
         if not result.etag:
             result = await _with_etag(store, self._key, result)
-        await verify_joined(
-            run, store, self._key, self._stored, self._content.stored_md5, self._options, result
-        )
-        return result
+        return await self._proved(store, result)
+
+    async def _proved(self, store: ObjectStore, result: PutResult) -> _Sent:
+        """Return the joined object, with the MD5 of the content where its ETag does not prove the parts.
+
+        Raises:
+            IntegrityError: the object is not what was sent.
+            ChangedError: the file has changed since, so that its MD5 cannot be found.
+        """
+        run, content, md5 = self._run, self._content, self._content.stored_md5
+        if not md5:
+            parts = sorted(self._stored, key=lambda sent: sent.part.number)
+            if same_etag(result.etag, multipart_etag([sent.md5 for sent in parts])):
+                return _Sent(result, self.part_size, "")
+            md5 = await self._md5_of_file()
+        await verify_joined(run, store, self._key, self._stored, md5, self._options, result)
+        if not content.stored_md5 and run.profile.etags == "opaque":
+            result = await write_md5(store, self._key, content.size, md5, self._options, result)
+        return _Sent(result, self.part_size, md5)
+
+    async def _md5_of_file(self) -> str:
+        run, entry = self._run, self._content.digest.entry
+        async with run.hashing:
+            digest = await run_in_thread(lambda stop: run.files.digest(entry.key, stop))
+        if digest.entry != entry:
+            raise ChangedError(entry.key)
+        return digest.md5
 
     async def _begin(self, store: ObjectStore) -> UnfinishedUpload:
         """Continue the upload of this very content that a killed run has begun; else begin one."""
         unfinished, content = self._run.unfinished, self._content
-        version = version_of([content.stored_md5, content.size, self.part_size], self._options)
+        # Not the content: parts that are there are compared with it one by one.
+        version = version_of([content.size, self.part_size], self._options)
         earlier = await unfinished.take(self._key)
         if earlier is not None:
             if version and earlier.version == version and await self._resume(store, earlier):
@@ -353,6 +415,9 @@ class _MultipartUpload:
             if known and await to_thread.run_sync(md5_of, body) != md5:
                 raise ChangedError(key) from None  # since it was hashed, whatever its stat says
             raise
+        if not (self._content.stored_md5 or same_etag(result.etag, md5.hex())):
+            self._run.note_response(result.encryption)
+            raise _UnprovedError
         return SentPart(part, md5, result)
 
     def refusal(self, error: StoreError) -> PartRefusal:

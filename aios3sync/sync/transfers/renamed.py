@@ -76,14 +76,19 @@ class _Copies:
     def _digest(self, upload: Upload, stop: threading.Event) -> FileDigest | None:
         """Hash a file; one that cannot be read is left to the upload, which reports the error."""
         try:
-            return self._run.files.digest(upload.source.key, stop, by_mtime=self._run.by_mtime)
+            return self._run.files.digest(
+                upload.source.key,
+                stop,
+                part_sizes=self._renames.part_sizes(upload.source.size),
+                by_mtime=self._run.by_mtime,
+            )
         except Exception:  # noqa: BLE001 - the upload of the file reads it again, and reports what it meets
             return None
 
     async def _copy(self, store: ObjectStore, digest: FileDigest) -> bool:
         """Copy the object of a file, if the file was renamed; return whether that was done."""
         run, entry = self._run, digest.entry
-        row = self._renames.find(entry.size, digest.md5)
+        row = self._renames.find(entry.size, (digest.md5, *digest.part_etags.values()))
         if row is None or run.sends_no_more or row.encoding != run.policy.encoding(entry.key):
             return False
         if row.encoding and run.writes_md5:

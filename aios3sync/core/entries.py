@@ -79,8 +79,8 @@ class RecordedEntry(NamedTuple):
     Attributes:
         key, size, mtime_ns, ctime_ns, inode: the file as of its hashing; the first five fields equal
             those of :class:`SourceEntry`, so that two slices compare.
-        md5: hex digest of the original content (before gzip); empty where the ETag is computed from the MD5s of
-            its parts, of ``part_size`` bytes each, and so proves the content.
+        md5: hex digest of the original content (before gzip); empty where the ETag proves the content: it is
+            computed from the MD5s of its parts, of ``part_size`` bytes each.
         etag: as the endpoint returned it, without quotes; empty where it is not known.
         part_size: bytes of a part of a multipart upload, 0 for a single put.
         encoding: ``gzip`` or empty.

@@ -8,7 +8,7 @@ renamed file is uploaded like any new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from aios3sync.core.actions import Reason, Upload
@@ -77,7 +77,7 @@ class Renames:
         rows = self._rows.get(size, {}).values()
         return tuple(dict.fromkeys(row.part_size for row in rows if has_part_digests(row)))
 
-    def find(self, size: int, digests: Iterable[str]) -> RecordedEntry | None:
+    def find(self, size: int, *digests: str) -> RecordedEntry | None:
         """Return the row of a file that is gone and had the content with any of these digests."""
         rows = self._rows.get(size, {})
         return next((rows[digest] for digest in digests if digest in rows), None)

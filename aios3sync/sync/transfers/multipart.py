@@ -17,11 +17,20 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync._dataclass import dataclass
+from aios3sync._dataclass import dataclass, replace
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
-from aios3sync.core.etag import Proof, is_inferable, multipart_etag, proof, same_etag
+from aios3sync.core.entries import SourceEntry
+from aios3sync.core.etag import (
+    META_MD5,
+    Proof,
+    is_inferable,
+    multipart_etag,
+    proof,
+    rclone_md5,
+    same_etag,
+)
 from aios3sync.core.parts import Part, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
@@ -206,7 +215,7 @@ async def _content_of(run: Run, upload: Upload, known_md5: str, *, by_parts: boo
 async def _send_parts(run: Run, content: _Content, options: PutOptions) -> _Sent:
     """Send the content in parts; again in other parts if the endpoint accepts only fewer or smaller ones."""
     limits = PartLimits.known(run.options.max_parts, run.profile)
-    upload = _MultipartUpload(run, content, limits, options)
+    upload = await _upload(run, content, limits, options)
     try:
         return await upload.send()
     except StoreError as error:
@@ -216,7 +225,7 @@ async def _send_parts(run: Run, content: _Content, options: PutOptions) -> _Sent
         if limit is None:
             raise with_hint(error, limits) from None
     limits = limits.below(limit)
-    upload = _MultipartUpload(run, content, limits, options)
+    upload = await _upload(run, content, limits, options)
     try:
         sent = await upload.send()
     except StoreError as error:
@@ -224,6 +233,33 @@ async def _send_parts(run: Run, content: _Content, options: PutOptions) -> _Sent
     if limit.certain:
         run.profile.record(limit.fact, limit.value)
     return sent
+
+
+async def _upload(run: Run, content: _Content, limits: PartLimits, options: PutOptions) -> _MultipartUpload:
+    """Return an upload within limits; where no reader can infer its part size, it has the MD5 of the whole.
+
+    Raises:
+        ChangedError: the file has changed.
+        OSError: it cannot be read.
+    """
+    if not (content.stored_md5 or is_inferable(content.size, _part_size(run, content, limits))):
+        md5 = await _md5_of_file(run, content.digest.entry)
+        content = replace(content, stored_md5=md5)
+        options = replace(options, metadata={**options.metadata, META_MD5: rclone_md5(md5)})
+    return _MultipartUpload(run, content, limits, options)
+
+
+def _part_size(run: Run, content: _Content, limits: PartLimits) -> int:
+    return limits.part_size(content.size, run.options.part_size)
+
+
+async def _md5_of_file(run: Run, entry: SourceEntry) -> str:
+    """Return the hex MD5 of a file that has not changed since ``entry``."""
+    async with run.hashing:
+        digest = await run_in_thread(lambda stop: run.files.digest(entry.key, stop))
+    if digest.entry != entry:
+        raise ChangedError(entry.key)
+    return digest.md5
 
 
 class _MultipartUpload:
@@ -235,7 +271,7 @@ class _MultipartUpload:
     """
 
     def __init__(self, run: Run, content: _Content, limits: PartLimits, options: PutOptions) -> None:
-        self.part_size = limits.part_size(content.size, run.options.part_size)
+        self.part_size = _part_size(run, content, limits)
         self._run = run
         self._content = content
         self._digests = content.digest.parts.get(self.part_size, ())
@@ -256,8 +292,6 @@ class _MultipartUpload:
             ChangedError: the file changed.
         """
         run, key = self._run, self._content.digest.entry.key
-        if not (self._content.stored_md5 or is_inferable(self._content.size, self.part_size)):
-            raise _UnprovedError
         store = await run.resources.open_store()
         begun = await self._begin(store)
         upload_id = begun.upload_id
@@ -288,19 +322,11 @@ class _MultipartUpload:
             parts = sorted(self._stored, key=lambda sent: sent.part.number)
             if same_etag(result.etag, multipart_etag([sent.md5 for sent in parts])):
                 return _Sent(result, self.part_size, "")
-            md5 = await self._md5_of_file()
+            md5 = await _md5_of_file(run, content.digest.entry)
         await verify_joined(run, store, self._key, self._stored, md5, self._options, result)
         if not content.stored_md5 and run.profile.etags == "opaque":
             result = await write_md5(store, self._key, content.size, md5, self._options, result)
         return _Sent(result, self.part_size, md5)
-
-    async def _md5_of_file(self) -> str:
-        run, entry = self._run, self._content.digest.entry
-        async with run.hashing:
-            digest = await run_in_thread(lambda stop: run.files.digest(entry.key, stop))
-        if digest.entry != entry:
-            raise ChangedError(entry.key)
-        return digest.md5
 
     async def _begin(self, store: ObjectStore) -> UnfinishedUpload:
         """Continue the upload of this very content that a killed run has begun; else begin one."""

@@ -88,7 +88,7 @@ class _Copies:
     async def _copy(self, store: ObjectStore, digest: FileDigest) -> bool:
         """Copy the object of a file, if the file was renamed; return whether that was done."""
         run, entry = self._run, digest.entry
-        row = self._renames.find(entry.size, (digest.md5, *digest.part_etags.values()))
+        row = self._renames.find(entry.size, digest.md5, *digest.part_etags.values())
         if row is None or run.sends_no_more or row.encoding != run.policy.encoding(entry.key):
             return False
         if row.encoding and run.writes_md5:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
+from aios3sync.concurrency import CORES
 from aios3sync.core.digests import PartDigests, fed
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
+from aios3sync.core.parts import plan_parts
 from aios3sync.local.read import ATTEMPTS, FileRead, Place, open_place, path_of, refuse_irregular
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = (
     "SmallFile",
     "descriptor_of",
     "digest_file",
+    "digest_parts",
     "entry_of",
     "is_settled",
     "open_regular",
@@ -41,6 +44,8 @@ __all__ = (
 CHUNK: Final = 1024 * 1024
 _AT_ONCE: Final = 128 * 1024
 """Bytes of a file up to which it is hashed in one read: buffers and threads cost more than its digest."""
+_PIECE: Final = 256 * 1024
+"""Bytes that are read and hashed while they are in the cache of a core."""
 _MAX_LAG_CHUNKS: Final = 8
 """Chunks by which the hashing of parts may lag: threads that wait for each other at each one lose a third."""
 SETTLING_NS: Final = 2_000_000_000
@@ -78,7 +83,7 @@ class SmallFile(NamedTuple):
 class FileDigest:
     """The digest of a file on disk, and those of its parts for some part sizes.
 
-    ``sha256`` is empty where it was not requested.
+    ``md5`` is empty where only the parts were hashed, ``sha256`` where it was not requested.
     """
 
     entry: SourceEntry
@@ -198,6 +203,64 @@ def digest_file(
             md5 = digests.whole.hexdigest()
             return FileDigest(before, md5, settled, digests.parts(), digests.sha256())
     raise ChangedError(key)
+
+
+def digest_parts(
+    place: Place, key: str, stop: threading.Event, part_size: int, *, by_mtime: bool = False
+) -> FileDigest:
+    """Hash the parts of a file, as many at once as there are cores, and not the whole. Blocks.
+
+    Arguments and errors are those of :func:`digest_file`.
+    """
+    for _ in range(ATTEMPTS):
+        started = time.time_ns()
+        with open_regular(place) as descriptor:
+            before = entry_of(key, os.fstat(descriptor))
+            digests = _hash_parts(descriptor, before.size, part_size, stop)
+            after = entry_of(key, os.fstat(descriptor))
+        if stop.is_set():
+            break
+        if before == after and all(digests):
+            settled = is_settled(before, started, by_mtime=by_mtime)
+            return FileDigest(before, "", settled, {part_size: digests})
+    raise ChangedError(key)
+
+
+def _hash_parts(descriptor: int, size: int, part_size: int, stop: threading.Event) -> list[bytes]:
+    """Return the digests of the parts; an empty one where the file ends before its part, or after a stop."""
+    digests = [b""] * max(1, -(-size // part_size))
+    left = iter(plan_parts(size, part_size))
+    turn = threading.Lock()
+
+    def work() -> None:
+        buffer = memoryview(bytearray(min(_PIECE, max(1, size))))
+        while not stop.is_set():
+            with turn:
+                part = next(left, None)
+            if part is None:
+                return
+            digests[part.number - 1] = _md5_of_range(descriptor, part.offset, part.length, buffer, stop)
+
+    from concurrent.futures import ThreadPoolExecutor  # logging and more, for large files alone
+
+    count = min(CORES, len(digests))
+    with ThreadPoolExecutor(count) as threads:
+        for done in [threads.submit(work) for _ in range(count)]:
+            done.result()
+    return digests
+
+
+def _md5_of_range(
+    descriptor: int, offset: int, length: int, buffer: memoryview, stop: threading.Event
+) -> bytes:
+    digest, end = hashlib.md5(usedforsecurity=False), offset + length
+    while offset < end and not stop.is_set():
+        count = os.preadv(descriptor, [buffer[: end - offset]], offset)
+        if not count:
+            return b""
+        digest.update(buffer[:count])
+        offset += count
+    return digest.digest()
 
 
 def _digest_at_once(place: Place, key: str, *, by_mtime: bool, sha256: bool) -> FileDigest | None:

@@ -18,6 +18,7 @@ from aios3sync.local.digest import (
     SmallFile,
     descriptor_of,
     digest_file,
+    digest_parts,
     entry_of,
     open_regular,
     small_file,
@@ -178,14 +179,19 @@ class LocalTree(TreeRoot):
         part_sizes: Sequence[int] = (),
         by_mtime: bool = False,
         sha256: bool = False,
+        whole: bool = True,
     ) -> FileDigest:
         """Hash a file of any size, see :func:`~aios3sync.local.digest.digest_file`.
+
+        Without ``whole``, its parts of the one given size alone.
 
         Raises:
             OSError: it cannot be read.
             ChangedError: it changed at every attempt, or ``stop`` was set.
         """
         place = self.place(key)
+        if not whole:
+            return digest_parts(place, key, stop, part_sizes[0], by_mtime=by_mtime)
         return digest_file(place, key, stop, part_sizes=part_sizes, by_mtime=by_mtime, sha256=sha256)
 
     def compress(

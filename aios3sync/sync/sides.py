@@ -402,8 +402,11 @@ class Files(Protocol):
         part_sizes: Sequence[int] = (),
         by_mtime: bool = False,
         sha256: bool = False,
+        whole: bool = True,
     ) -> FileDigest:
         """Hash a file of any size, see :func:`~aios3sync.local.digest.digest_file`.
+
+        Without ``whole``, its parts of the one given size alone.
 
         Raises:
             OSError: it cannot be read.

@@ -6,14 +6,24 @@ import hashlib
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aios3sync.core.entries import SourceEntry
+from aios3sync.core.etag import multipart_etag
 from aios3sync.local import digest as hashing
-from aios3sync.local.digest import ChangedError, SmallFile, digest_file, is_settled, open_regular, small_file
+from aios3sync.local.digest import (
+    ChangedError,
+    SmallFile,
+    digest_file,
+    digest_parts,
+    is_settled,
+    open_regular,
+    small_file,
+)
 from aios3sync.local.read import read_files
 
 
@@ -139,3 +149,37 @@ def test_C1_a_small_file_that_changes_while_it_is_hashed_is_hashed_again(
     digest = digest_file(str(path), "f", threading.Event())
     assert (digest.md5, digest.entry.size) == (md5(path.read_bytes()).hex(), path.stat().st_size)
     assert times
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000])
+def test_parts_are_hashed_without_the_whole(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    (tmp_path / "f").write_bytes(content)
+    digest = digest_parts(str(tmp_path / "f"), "f", threading.Event(), 8)
+    with_whole = digest_file(str(tmp_path / "f"), "f", threading.Event(), part_sizes=[8])
+    assert (digest.md5, digest.entry) == ("", with_whole.entry)
+    parts = [content[at : at + 8] for at in range(0, max(1, size), 8)]
+    assert digest.part_etags == {8: multipart_etag([md5(part) for part in parts])}
+
+
+def test_parts_of_a_file_that_changes_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"x" * 100)
+    real = hashing._hash_parts
+
+    def hash_and_change(*arguments: Any) -> list[bytes]:
+        found = real(*arguments)
+        path.write_bytes(path.read_bytes() + b"x")
+        return found
+
+    monkeypatch.setattr(hashing, "_hash_parts", hash_and_change)
+    with pytest.raises(ChangedError):
+        digest_parts(str(path), "f", threading.Event(), 8)
+
+
+def test_a_stop_ends_the_hashing_of_parts(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 100)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(ChangedError):
+        digest_parts(str(tmp_path / "f"), "f", stop, 8)

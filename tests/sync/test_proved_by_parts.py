@@ -64,7 +64,7 @@ async def stored(bench: Bench, manifest: str, **options: Any) -> None:
 
 
 @pytest.mark.parametrize("etags", ["md5", "unknown"])
-async def test_a_large_file_is_read_once_and_its_row_has_the_digest_of_its_parts(
+async def test_a_large_file_is_hashed_once_and_its_row_has_the_digest_of_its_parts(
     bench: Bench, manifest: str, hashed: list[str], etags: Any
 ) -> None:
     bench.profile = EndpointProfile(etags=etags)

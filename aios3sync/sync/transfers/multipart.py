@@ -1,14 +1,13 @@
 """Sends one large file as a multipart upload, its parts in parallel; aborts uploads that it does not finish.
 
-A file is read once: its parts are hashed as they are sent, and the ETag of the object proves that it consists
-of these parts. Where an ETag proves nothing, the file is hashed first, because the metadata with its MD5 must
-be known when the upload begins. The endpoint checks the parts against what it receives, and the stat is
+The parts of the file are hashed before any of them is sent, and the ETag of the object proves that it
+consists of these parts. Where an ETag proves nothing, the whole is hashed as well: the metadata with its MD5
+must be known when the upload begins. The endpoint checks the parts against what it receives, and the stat is
 compared at the end: the upload of a file that changed meanwhile is aborted, never completed (P8).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -171,7 +170,7 @@ def _image(run: Run, key: str) -> tuple[int, int] | None:
 
 @asynccontextmanager
 async def _content_of(run: Run, upload: Upload, known_md5: str, *, by_parts: bool) -> AsyncIterator[_Content]:
-    """Open the file, and hash it where its parts are not to prove the object.
+    """Open the file, and hash its parts; the whole as well, where the parts are not to prove the object.
 
     Where gzip applies, it is compressed into a temporary file without a name.
     """
@@ -187,7 +186,6 @@ async def _content_of(run: Run, upload: Upload, known_md5: str, *, by_parts: boo
         finally:
             drop(copy)
         return
-    started = time.time_ns()
     file = await to_thread.run_sync(files.open, key)
     try:
         now = file.stat()
@@ -198,13 +196,17 @@ async def _content_of(run: Run, upload: Upload, known_md5: str, *, by_parts: boo
         if known_md5 and now == upload.source:
             # It was hashed after the run began: to judge from the run's beginning is the safe side.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
-        elif by_parts and is_inferable(now.size, part_size):
-            digest = FileDigest(now, "", is_settled(now, started, by_mtime=run.by_mtime))
         else:
+            whole = not (by_parts and is_inferable(now.size, part_size))
             async with run.hashing:
                 digest = await run_in_thread(
                     lambda stop: files.digest(
-                        key, stop, part_sizes=[part_size], by_mtime=run.by_mtime, sha256=sha256
+                        key,
+                        stop,
+                        part_sizes=[part_size],
+                        by_mtime=run.by_mtime,
+                        sha256=sha256,
+                        whole=whole,
                     )
                 )
         yield _Content(digest, file, digest.entry.size, digest.md5, "")

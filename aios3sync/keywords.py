@@ -84,6 +84,7 @@ class SyncKeywords(TypedDict, total=False):
     manifest: str | os.PathLike[str] | Literal[False] | None
     multipart_threshold: int | str
     part_size: int | str
+    md5chksum: bool
     max_parts: int
     gzip: Texts
     content_type: str

@@ -199,6 +199,9 @@ class SyncOptions:
             ``s3://bucket/key`` is an object that machines share, ``s3://bucket/folder/`` a folder with one
             for each target.
         multipart_threshold, part_size: bytes.
+        md5chksum: whether objects in parts have the MD5 of the whole in their metadata (``md5chksum``), as
+            rclone writes and reads it. Without it large files are hashed once instead of twice: the MD5s of
+            their parts prove them, unless ETags prove nothing or no reader can infer the part size.
         max_parts: the most parts of one object; a larger object is sent in larger parts. 0 takes the limit
             of the endpoint: 10,000, or fewer once it has refused that many.
         gzip: extensions (without dot) that are compressed.
@@ -280,6 +283,7 @@ class SyncOptions:
     manifest: FilePath | Literal[False] | None = None
     multipart_threshold: Size = 16 * MIB
     part_size: Size = 16 * MIB
+    md5chksum: bool = True
     max_parts: int = 0
     gzip: tuple[str, ...] = ()
     content_type: str = ""

@@ -389,6 +389,13 @@ upload_options = option_group(
     click.option(
         "--multipart-threshold", type=size, metavar="SIZE", help="Files above this are sent in parts (16M)."
     ),
+    click.option(
+        "--no-md5chksum",
+        "md5chksum",
+        flag_value=False,
+        default=None,
+        help="Hash large files once, without the MD5 of the whole in their metadata, which rclone reads.",
+    ),
     click.option("--content-type", metavar="TYPE", help="Content-Type of every object, instead of guessing."),
     click.option(
         "--guess-mime-type/--no-guess-mime-type",

@@ -1,9 +1,10 @@
 """Sends one large file as a multipart upload, its parts in parallel; aborts uploads that it does not finish.
 
 The parts of the file are hashed before any of them is sent, and the ETag of the object proves that it
-consists of these parts. Where an ETag proves nothing, the whole is hashed as well: the metadata with its MD5
-must be known when the upload begins. The endpoint checks the parts against what it receives, and the stat is
-compared at the end: the upload of a file that changed meanwhile is aborted, never completed (P8).
+consists of these parts. The whole is hashed as well for the metadata, which must be known when the upload
+begins; without the option ``md5chksum`` only where an ETag proves nothing. The endpoint checks the parts
+against what it receives, and the stat is compared at the end: the upload of a file that changed meanwhile is
+aborted, never completed (P8).
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def _is_damaged(error: Exception) -> bool:
 async def _send_once(
     run: Run, headers: HeaderPlan, upload: Upload, *, known_md5: str, by_parts: bool
 ) -> Uploaded:
-    by_parts = by_parts and not (run.receipt is not None or _makes_opaque_etags(run, headers))
+    whole = run.options.md5chksum or run.receipt is not None or _makes_opaque_etags(run, headers)
+    by_parts = by_parts and not whole
     async with _content_of(run, upload, known_md5, by_parts=by_parts) as content:
         entry = content.digest.entry
         options = headers.for_upload(

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ("run_everyday",)
 
 _MOST_PROCESSES: Final = 4
-_MOST_CONNECTIONS: Final = 64
-"""With more, opening them would take longer than sending what there is."""
 
 
 def run_everyday(arguments: Sequence[str]) -> int | None:
@@ -131,7 +129,7 @@ class _Remote:
         read_profile(profile)
         if profile.etags == "opaque" or self._plain.connection.etags:
             raise NotPlainError("ETags that may be anything")
-        puts = BlockingPuts(self._opened(), min(_MOST_CONNECTIONS, self._plain.connection.workers))
+        puts = BlockingPuts(self._opened(), self._plain.connection.workers)
         self._profile = profile
         return puts
 

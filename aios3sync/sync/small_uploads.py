@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ("AppliedChanges", "Puts", "apply_changes")
 
-_PATIENCE_S: Final = 1.0
+_PATIENCE_S: Final = 1.5
 """Seconds after which no further file is read: a run does the rest, and shows its progress."""
 
 

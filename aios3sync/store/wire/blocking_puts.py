@@ -18,7 +18,7 @@ from aios3sync.store.wire.responses import put_result
 
 __all__ = ("BlockingPuts",)
 
-_PATIENCE_S: Final = 1.0
+_PATIENCE_S: Final = 1.5
 """Seconds after which no further request is begun: a run does the rest, and shows its progress."""
 _REFUSALS: Final = range(300, 500)
 """Status codes of answers that are certain to have changed nothing. After an error of the server (500 and
@@ -44,7 +44,7 @@ class BlockingPuts:
     def put_all(self, puts: Iterator[SmallPut]) -> Iterator[tuple[SmallPut, PutResult | None]]:
         """Store objects, each with one PutObject; yield each when it is stored, in any order.
 
-        After a refusal, and after a second, those in flight are the last ones.
+        After a refusal, and after a while, those in flight are the last ones.
 
         Args:
             puts: taken one by one, when they can be sent.

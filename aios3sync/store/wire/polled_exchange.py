@@ -7,6 +7,7 @@ requests in flight had an effect.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import socket
@@ -28,11 +29,11 @@ T = TypeVar("T")
 _FIRST_CONNECTIONS: Final = 4
 """So many are opened at once; twice as many whenever none of them is ready for :data:`_PAUSE_MS`."""
 _PAUSE_MS: Final = 3
-_FIRST_BYTES: Final = 2**20
-"""Bytes of bodies in flight at first. Each body that is answered within :data:`_QUICK_S` adds its size, so
-that a slow line gets few bodies at a time, and a fast one is filled."""
+_FIRST_BYTES: Final = 2 * 2**20
+"""Bytes of bodies in flight at first. Each body that is answered hardly later than the quickest one adds its
+size, so that a slow line gets few bodies at a time, and a fast one is filled, however long it is."""
 _MOST_BYTES: Final = 16 * 2**20
-_QUICK_S: Final = 0.15
+_HARDLY_S: Final = 0.15
 _SILENCE_S: Final = 5.0
 """Seconds without a byte on any connection, after which no response is waited for any more. What is repeated
 after that may be stored twice, so this is longer than an endpoint takes that is only slow."""
@@ -71,6 +72,7 @@ class PolledExchange(Generic[T]):
         self._idle: list[_Line[T]] = []
         self._busy: dict[int, _Line[T]] = {}
         self._bytes, self._allowed = 0, _FIRST_BYTES
+        self._quickest = math.inf
         self._opened = 0
         self._add(first)
 
@@ -154,7 +156,9 @@ class PolledExchange(Generic[T]):
         self._poll.unregister(line.number)
         del self._busy[line.number]
         self._bytes -= line.size
-        if time.monotonic() - line.began < _QUICK_S:
+        took = time.monotonic() - line.began
+        self._quickest = min(self._quickest, took)
+        if took - self._quickest < _HARDLY_S:
             self._allowed = min(_MOST_BYTES, self._allowed + line.size)
         if answer.keeps_alive:
             self._idle.append(line)

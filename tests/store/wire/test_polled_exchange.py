@@ -30,7 +30,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aios3sync.store.wire.blocking_puts._PATIENCE_S", 600)
     monkeypatch.setattr("aios3sync.store.wire.blocking_endpoint._PATIENCE_S", 600)
     monkeypatch.setattr(f"{EXCHANGE}._SILENCE_S", 600)
-    monkeypatch.setattr(f"{EXCHANGE}._QUICK_S", 600)
+    monkeypatch.setattr(f"{EXCHANGE}._HARDLY_S", 600)
 
 
 @dataclass
@@ -182,7 +182,7 @@ def test_bytes_in_flight_are_few_until_responses_come_quickly(monkeypatch: pytes
 
 def test_bytes_in_flight_stay_few_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{EXCHANGE}._FIRST_BYTES", 2000)
-    monkeypatch.setattr(f"{EXCHANGE}._QUICK_S", 0)
+    monkeypatch.setattr(f"{EXCHANGE}._HARDLY_S", 0)
     with served(Server()) as server:
         assert put_all(server, 30, 64, 1000) == expected(30, 1000)
     assert server.most[1] <= 2000
@@ -225,7 +225,7 @@ def test_after_a_refusal_no_further_request_is_begun() -> None:
     assert 4 <= len(server.stored) <= 8
 
 
-def test_after_a_second_no_further_request_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_while_no_further_request_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aios3sync.store.wire.blocking_puts._PATIENCE_S", 0)
     with served(Server()) as server:
         assert put_all(server, 50, 4) == {}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ("MOST_COMPARED", "MOST_FILES", "SmallChanges", "find_changes")
 
-MOST_FILES: Final = 2_000
+MOST_FILES: Final = 1_000
 """Files that are sent here, by one process. With more, a run that starts others is faster."""
 MOST_BYTES: Final = 64 * 2**20
 """Bytes of all of them; the same."""

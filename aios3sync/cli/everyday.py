@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aios3sync.cli.output.choose import choose_view, report_view, shows_live
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
+from aios3sync.concurrency import CORES
 from aios3sync.core.endpoints import AWS
 from aios3sync.errors import AioS3SyncError
 from aios3sync.options import payer_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ("run_everyday",)
 
 _MOST_PROCESSES: Final = 4
+"""Processes that hash the files of one sync; more would only wait for its storage."""
 
 
 def run_everyday(arguments: Sequence[str]) -> int | None:
@@ -70,7 +71,7 @@ def _run_small(plain: PlainSync, sent: list[tuple[RecordedEntry, str]]) -> int |
             None if remote is None else remote.open_pages,
             None if remote is None else remote.open_puts,
             lambda row, reason: sent.append((row, reason)),
-            min(_MOST_PROCESSES, os.cpu_count() or 1),
+            min(_MOST_PROCESSES, CORES),
         )
         if report is not None:
             _show(plain, report, sent)

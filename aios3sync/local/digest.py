@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -189,20 +189,15 @@ def digest_file(
         digest = _digest_at_once(place, key, by_mtime=by_mtime, sha256=sha256)
         if digest is not None:
             return digest
-    for _ in range(ATTEMPTS):
-        started = time.time_ns()
-        with open_regular(place) as descriptor:
-            before = entry_of(key, os.fstat(descriptor))
-            digests = _Digests(part_sizes, sha256=sha256)
-            _hash_chunks(descriptor, before.size, digests, stop)
-            after = entry_of(key, os.fstat(descriptor))
-        if stop.is_set():
-            break
-        if before == after and digests.size == before.size:
-            settled = is_settled(before, started, by_mtime=by_mtime)
-            md5 = digests.whole.hexdigest()
-            return FileDigest(before, md5, settled, digests.parts(), digests.sha256())
-    raise ChangedError(key)
+
+    def hash_open(descriptor: int, size: int) -> _Hashed | None:
+        digests = _Digests(part_sizes, sha256=sha256)
+        _hash_chunks(descriptor, size, digests, stop)
+        if digests.size != size:
+            return None
+        return _Hashed(digests.whole.hexdigest(), digests.parts(), digests.sha256())
+
+    return _hash_unchanged(place, key, stop, hash_open, by_mtime=by_mtime)
 
 
 def digest_parts(
@@ -212,17 +207,46 @@ def digest_parts(
 
     Arguments and errors are those of :func:`digest_file`.
     """
+
+    def hash_open(descriptor: int, size: int) -> _Hashed | None:
+        digests = _hash_parts(descriptor, size, part_size, stop)
+        return _Hashed("", {part_size: digests}, "") if all(digests) else None
+
+    return _hash_unchanged(place, key, stop, hash_open, by_mtime=by_mtime)
+
+
+class _Hashed(NamedTuple):
+    """The digests of an open file, see :class:`FileDigest`."""
+
+    md5: str
+    parts: dict[int, list[bytes]]
+    sha256: str
+
+
+def _hash_unchanged(
+    place: Place,
+    key: str,
+    stop: threading.Event,
+    hash_open: Callable[[int, int], _Hashed | None],
+    *,
+    by_mtime: bool,
+) -> FileDigest:
+    """Hash a file as it is at one moment: again if it changes meanwhile.
+
+    ``hash_open`` takes the descriptor and the size of the file, and returns ``None`` where it ends early.
+    Other arguments, and errors, are those of :func:`digest_file`.
+    """
     for _ in range(ATTEMPTS):
         started = time.time_ns()
         with open_regular(place) as descriptor:
             before = entry_of(key, os.fstat(descriptor))
-            digests = _hash_parts(descriptor, before.size, part_size, stop)
+            hashed = hash_open(descriptor, before.size)
             after = entry_of(key, os.fstat(descriptor))
         if stop.is_set():
             break
-        if before == after and all(digests):
+        if hashed is not None and before == after:
             settled = is_settled(before, started, by_mtime=by_mtime)
-            return FileDigest(before, "", settled, {part_size: digests})
+            return FileDigest(before, hashed.md5, settled, hashed.parts, hashed.sha256)
     raise ChangedError(key)
 
 

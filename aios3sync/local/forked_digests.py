@@ -76,8 +76,8 @@ def hash_files(
 def _hash(
     read: Reader, entries: Sequence[SourceEntry], places: range, until: float, shared: mmap.mmap
 ) -> None:
-    for place in places[: max(0, len(entries) - places.start)]:
-        if time.monotonic() > until:
+    for place in places:
+        if place >= len(entries) or time.monotonic() > until:  # the last share may be a smaller one
             return
         with suppress(OSError):
             if (found := read(entries[place])) is not None:

@@ -14,7 +14,9 @@ from aios3sync.store.protocol import ListPage
 __all__ = ("Listed", "Pages", "read_listing")
 
 _FEW_PAGES: Final = 8
+"""Pages that are read one after the other however long each takes."""
 _SLOW_PAGE_S: Final = 0.02
+"""Mean seconds of a page above which a run, which requests several at once, is faster."""
 
 
 class Pages(Protocol):

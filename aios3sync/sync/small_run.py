@@ -235,11 +235,9 @@ def _compare_unlisted(
             changes = changes or SmallChanges()
             if not find_changes(step.entries, step.rows, None, policy, visible, changes):
                 return None
-    return (
-        _Found(files, kept)
-        if changes is None
-        else _Found(files, kept + changes.kept, actions=changes.actions)
-    )
+    if changes is None:
+        return _Found(files, kept)
+    return _Found(files, kept + changes.kept, actions=changes.actions)
 
 
 def _compare_listed(
@@ -258,17 +256,21 @@ def _compare_listed(
 
     rows = manifest.rows_after("", _MOST_LISTED)
     most = 2 * _MOST_LISTED if rows else MOST_COMPARED
+    known = len(rows)
     listing: Listed | None = None
     entries: list[SourceEntry] = []
     for batch in batches:
         entries += batch.entries
         if batch.problems:
             return None
-        if listing is None and len(entries) > len(rows) + MOST_FILES:
+        if listing is None and len(entries) > known + MOST_FILES:
             # So many new files are left to a run, unless their objects are there and only the rows are lost.
             listing = read_listing(pages, location, most)
-            if listing is None or len(entries) > len(listing.entries) + MOST_FILES:
+            if listing is None:
                 return None
+            known = len(listing.entries)
+        if len(entries) > known + MOST_FILES:
+            return None
     listing = listing or read_listing(pages, location, most)
     changes = SmallChanges()
     if listing is None or not find_changes(entries, rows, listing.entries, policy, visible, changes):

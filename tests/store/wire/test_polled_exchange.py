@@ -181,6 +181,7 @@ def test_bytes_in_flight_are_few_until_responses_come_quickly(monkeypatch: pytes
 
 
 def test_bytes_in_flight_stay_few_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only bodies that come hardly later than the quickest one allow more."""
     monkeypatch.setattr(f"{EXCHANGE}._FIRST_BYTES", 2000)
     monkeypatch.setattr(f"{EXCHANGE}._HARDLY_S", 0)
     with served(Server()) as server:

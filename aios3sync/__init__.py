@@ -25,9 +25,8 @@ library.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aios3sync._lazy import lazy_names
+from aios3sync._typing import TYPE_CHECKING
 from aios3sync._version import __version__ as __version__
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn
+
+from aios3sync._typing import NoReturn
 
 __all__ = ("main", "program")
 

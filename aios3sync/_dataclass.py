@@ -13,9 +13,9 @@ from _thread import allocate_lock  # threading is loaded later, if at all
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aios3sync._lazy import WhenAsked
+from aios3sync._typing import TYPE_CHECKING, Any, Final, TypeVar
 
 __all__ = ("asdict", "defaults_of")
 

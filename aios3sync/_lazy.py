@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, AnyStr, cast
+
+from aios3sync._typing import TYPE_CHECKING, Any, AnyStr, cast
 
 if TYPE_CHECKING:
     import re
@@ -59,22 +60,25 @@ class WhenAsked:
 class _Pattern:
     """Stands for a compiled pattern: the first method that is asked for compiles it."""
 
-    def __init__(self, text: str | bytes, flags: int) -> None:
-        self._arguments = text, flags
+    def __init__(self, text: Any) -> None:
+        self._text = text
 
     def __getattr__(self, name: str) -> Any:
         import re
 
-        pattern: re.Pattern[Any] = re.compile(*self._arguments)
+        pattern: re.Pattern[Any] = re.compile(self._text() if callable(self._text) else self._text)
         found = getattr(pattern, name)
         setattr(self, name, found)  # so that the next use is as quick as that of the pattern itself
         return found
 
 
-def lazy_pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+def lazy_pattern(text: AnyStr | Callable[[], AnyStr]) -> re.Pattern[AnyStr]:
     """Return a pattern that is compiled when it is first used.
 
     Compiling takes from a tenth of a millisecond to five, for classes of many characters; of the patterns of
     this package a run uses a few.
+
+    Args:
+        text: the pattern, with its flags in it, or what returns it.
     """
-    return cast("re.Pattern[AnyStr]", _Pattern(text, flags))
+    return cast("re.Pattern[AnyStr]", _Pattern(text))

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from aios3sync._lazy import WhenAsked
+from aios3sync._typing import TYPE_CHECKING, Any, TypeVar
 
 __all__: tuple[str, ...] = ()
 

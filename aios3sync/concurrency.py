@@ -9,8 +9,8 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from aios3sync._typing import TYPE_CHECKING, Any, Final, TypeVar
 from aios3sync.errors import AioS3SyncError
 
 if TYPE_CHECKING:

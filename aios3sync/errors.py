@@ -29,7 +29,7 @@ All of them can be pickled, and so sent to another process.
 
 from __future__ import annotations
 
-from typing import Any
+from aios3sync._typing import Any
 
 __all__ = (
     "AccessDeniedError",

@@ -7,18 +7,16 @@ without further code.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from functools import cache
 from operator import index
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from aios3sync._dataclass import defaults_of
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from aios3sync.errors import UsageError
 
 __all__ = (
@@ -33,7 +31,8 @@ __all__ = (
     "parse_size",
 )
 
-_SIZE: Final = lazy_pattern(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
+_SIZE: Final = lazy_pattern(r"(?i)(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)")
+_WHOLE: Final = lazy_pattern(r"[+-]?\d{1,18}")
 _DURATION: Final = lazy_pattern(r"(\d{1,12}(?:\.\d{1,6})?)\s*([smhd]?)")
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -72,6 +71,8 @@ def parse_moment(text: str) -> float:
     duration, ago, rest = text.strip().partition(" ago")
     if ago and not rest:
         return time.time() - parse_seconds(duration)
+    from datetime import datetime
+
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -84,7 +85,7 @@ def parse_moment(text: str) -> float:
 
 
 def _parse_int(text: str) -> int:
-    if not re.fullmatch(r"[+-]?\d{1,18}", text.strip()):
+    if not _WHOLE.fullmatch(text.strip()):
         raise UsageError(f"{text!r} is not a whole number")
     return int(text)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
 
 from aios3sync._dataclass import dataclass, defaults_of, field
+from aios3sync._typing import Any, Literal, Self, get_args
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.header_rules import read_header_rules
 from aios3sync.core.inventory_place import InventoryPlace

@@ -8,9 +8,9 @@ the run goes on; :class:`SyncReport` is what the caller gets at its end, with th
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._dataclass import asdict, dataclass, field, replace
+from aios3sync._typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

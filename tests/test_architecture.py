@@ -53,6 +53,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors report",
         "_dataclass _namedtuple",
         "_lazy _version",
+        "_typing",
     )
 )
 

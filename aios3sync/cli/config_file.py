@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Any, Final
 from aios3sync.errors import UsageError
 from aios3sync.options import VARIABLES
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
 
+from aios3sync._typing import TYPE_CHECKING, Any, Final
 from aios3sync.core.text import printable
 from aios3sync.errors import AioS3SyncError, LockedError, UsageError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
 
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.cli.output.choose import choose_view, report_view, shows_live
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync

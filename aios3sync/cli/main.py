@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync._version import __version__
 from aios3sync.cli.errors import print_error, print_lost_output
 from aios3sync.cli.output.lines import flush_output, lost_output, open_missing_streams, standard_lines

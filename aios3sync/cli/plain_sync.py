@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import TYPE_CHECKING, Any, Final
 from aios3sync.cli.config_file import PROFILE_MARK, find_config_file
 from aios3sync.cli.output.view import Output
 from aios3sync.core.keys import CATALOG_SCHEME, SCHEME

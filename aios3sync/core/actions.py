@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass
+from aios3sync._typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry

@@ -5,11 +5,10 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.
 
 from __future__ import annotations
 
-import base64
 import binascii
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +54,7 @@ def read_checksum(values: Mapping[str, str], kind: str = "") -> ObjectChecksum |
         if kind == (_FULL_OBJECT if dash else _COMPOSITE):
             continue  # it contradicts itself, or does not say of how many parts it is
         try:
-            digest = base64.b64decode(text, validate=True)
+            digest = binascii.a2b_base64(text, strict_mode=True)
         except (binascii.Error, ValueError):
             continue
         if len(digest) == size:

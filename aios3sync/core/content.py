@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.core.etag import META_ORIGINAL_MD5, Proof, multipart_etag, part_count, proof, recorded_md5
+from aios3sync.core.etag import Proof, multipart_etag, part_count, proof
 from aios3sync.core.gunzip import Gunzip
+from aios3sync.core.metadata import META_ORIGINAL_MD5, recorded_md5
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

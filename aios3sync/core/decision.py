@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from enum import Enum
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import TYPE_CHECKING, Final, Literal
 from aios3sync.core.actions import (
     Adopt,
     CompareDigest,
@@ -19,7 +20,6 @@ from aios3sync.core.actions import (
     UpdateHeaders,
     Upload,
 )
-from aios3sync.core.entries import UNKNOWN
 from aios3sync.core.etag import Proof, part_count, part_size_candidates, proof, same_etag
 from aios3sync.core.parts import MAX_COPY_SIZE
 from aios3sync.core.policy import STAT_FIELDS, Policy, WantedHeaders
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aios3sync.core.actions import Action
-    from aios3sync.core.entries import Knowledge, RecordedEntry, SourceEntry, TargetEntry
+    from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 
 __all__ = (
+    "UNKNOWN",
     "Evidence",
     "Stored",
+    "Unlisted",
     "decide",
     "decide_absent",
     "has_part_digests",
@@ -48,6 +50,19 @@ _KEEP: Final = Keep()
 _KEEP_OFF: Final = Keep(Reason.OFF)
 _KEEP_NOT_OURS: Final = Keep(Reason.NOT_OURS)
 _KEEP_PROTECTED: Final = Keep(Reason.PROTECTED)
+
+
+class Unlisted(Enum):
+    """The target side of a run that did not list the target."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unlisted.UNKNOWN
+
+if TYPE_CHECKING:
+    Knowledge = TargetEntry | Literal[Unlisted.UNKNOWN] | None
+    """The target side of one key: an object, ``None`` for no object, or UNKNOWN where nothing was listed."""
 
 
 def decide(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+
+from aios3sync._typing import Any, Final, Protocol
 
 __all__ = ("Digest", "Hasher", "PartDigests", "fed", "new_md5")
 

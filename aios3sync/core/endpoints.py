@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import Final
 from aios3sync.errors import UsageError
 
 __all__ = ("AWS", "check_bucket_in_endpoint", "checked_endpoint", "host_of")
@@ -13,8 +11,7 @@ __all__ = ("AWS", "check_bucket_in_endpoint", "checked_endpoint", "host_of")
 AWS: Final = "aws"
 """The name of AWS's own endpoint: buckets are global, so the region does not matter."""
 _URL: Final = lazy_pattern(
-    r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@\[\]:]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?",
-    re.IGNORECASE,
+    r"(?i)https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@\[\]:]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?"
 )
 _QUOTES: Final = "\"'"
 _AWS_HOSTS: Final = (".amazonaws.com", ".amazonaws.com.cn")
@@ -48,8 +45,8 @@ def checked_endpoint(text: str, origin: str) -> str:
         )
     if "?" in url or "#" in url:
         raise UsageError(f"{origin}: the URL holds a query or a fragment; write for example {_EXAMPLE}")
-    found = _URL.fullmatch(url)
-    if found is None or not 0 < int(found["port"] or 80) < 65_536:
+    found = _split(url)
+    if found is None or not 0 < int(found[1] or 80) < 65_536:
         hint = f"http://{url} or https://{url}" if _is_without_scheme(url) else _EXAMPLE
         raise UsageError(f"{origin}: {text!r} is not a URL; write for example {hint}")
     return url
@@ -57,8 +54,26 @@ def checked_endpoint(text: str, origin: str) -> str:
 
 def host_of(url: str) -> str:
     """Return the host of a URL in lower case, of IPv6 in brackets; empty where it is no URL of HTTP."""
+    found = _split(url)
+    return "" if found is None else found[0].lower()
+
+
+def _split(url: str) -> tuple[str, str] | None:
+    """Return the host and the port, which may be empty, of a URL of HTTP; ``None`` for anything else."""
+    for scheme in ("http://", "https://"):
+        host, colon, port = url.removeprefix(scheme).partition(":")
+        if url.startswith(scheme) and _is_plain(host) and (not colon or _is_plain_port(port)):
+            return host, port  # as most are: no pattern has to be compiled
     found = _URL.fullmatch(url)
-    return "" if found is None else str(found["host"]).lower()
+    return None if found is None else (found["host"], found["port"] or "")
+
+
+def _is_plain(host: str) -> bool:
+    return host.isascii() and host.replace(".", "").replace("-", "").isalnum()
+
+
+def _is_plain_port(port: str) -> bool:
+    return len(port) <= 5 and port.isascii() and port.isdigit()
 
 
 def check_bucket_in_endpoint(url: str, bucket: str) -> None:

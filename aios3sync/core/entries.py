@@ -6,14 +6,10 @@ dataclass. Keys are relative to the target's prefix unless a docstring says "ful
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Final, Generic, Literal, TypeVar
-
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Generic, Literal, TypeVar
 
 __all__ = (
-    "UNKNOWN",
-    "Knowledge",
     "Problem",
     "ProblemKind",
     "RecordedEntry",
@@ -21,7 +17,6 @@ __all__ = (
     "ScanBatch",
     "SourceEntry",
     "TargetEntry",
-    "Unlisted",
 )
 
 E = TypeVar("E")
@@ -143,15 +138,3 @@ class TargetEntry(NamedTuple):
     storage_class: str = ""
     version_id: str = ""
     restore: Restore = ""
-
-
-class Unlisted(Enum):
-    """The target side of a run that did not list the target."""
-
-    UNKNOWN = "unknown"
-
-
-UNKNOWN: Final = Unlisted.UNKNOWN
-
-Knowledge = TargetEntry | Literal[Unlisted.UNKNOWN] | None
-"""The target side of one key: an object, ``None`` for no object, or UNKNOWN where nothing was listed."""

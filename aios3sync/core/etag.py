@@ -1,27 +1,21 @@
-"""Reads ETags, and the metadata that holds a digest or a time of the file. Pure.
+"""Reads and computes ETags. Pure.
 
-Sources: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (what an ETag is),
-https://rclone.org/s3/ (the ``mtime`` and ``md5chksum`` metadata), s3cmd's ``s3cmd-attrs``.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (what an ETag is).
 """
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 from enum import Enum
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, inferred_part_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = (
-    "META_MD5",
-    "META_MTIME",
-    "META_ORIGINAL_MD5",
-    "META_ORIGINAL_SIZE",
     "Proof",
     "bare_etag",
     "is_inferable",
@@ -30,21 +24,11 @@ __all__ = (
     "part_count",
     "part_size_candidates",
     "proof",
-    "rclone_md5",
-    "rclone_mtime",
-    "recorded_md5",
     "same_etag",
 )
 
-META_MTIME: Final = "mtime"
-META_MD5: Final = "md5chksum"
-META_ORIGINAL_MD5: Final = "aios3sync-md5"
-META_ORIGINAL_SIZE: Final = "aios3sync-size"
-
 _PLAIN = lazy_pattern(r"[0-9a-fA-F]{32}")
 _PARTS = lazy_pattern(r"[0-9a-fA-F]{32}-([1-9][0-9]{0,4})")
-_OWN_MD5 = lazy_pattern(r"[0-9a-f]{32}")
-_S3CMD_MD5 = lazy_pattern(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)")
 
 # Part sizes that the usual tools use: aws and boto3 8 MiB, rclone and s3cmd 5 and 15 MiB, s5cmd 50 MiB,
 # this package 16 MiB, and the round numbers that people set by hand.
@@ -133,34 +117,3 @@ def multipart_etag(digests: Iterable[bytes]) -> str:
     """Return the ETag of a multipart object whose parts have these MD5 digests (16 bytes each)."""
     parts = list(digests)
     return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
-
-
-def rclone_mtime(mtime_ns: int) -> str:
-    """Return a file's mtime as rclone writes it: seconds with nine decimals."""
-    sign = "-" if mtime_ns < 0 else ""
-    seconds, nanoseconds = divmod(abs(mtime_ns), 1_000_000_000)
-    return f"{sign}{seconds}.{nanoseconds:09d}"
-
-
-def rclone_md5(md5: str) -> str:
-    """Return a hex digest as rclone writes it: base64 of the 16 bytes."""
-    return binascii.b2a_base64(bytes.fromhex(md5), newline=False).decode("ascii")
-
-
-def recorded_md5(metadata: Mapping[str, str]) -> str:
-    """Return the hex MD5 of the original content from user metadata, or an empty string.
-
-    These are read: our own ``aios3sync-md5`` (the content before gzip), rclone's ``md5chksum`` and the
-    ``md5`` of ``s3cmd-attrs``; in this order, because the latter two describe the body as stored.
-    """
-    own = metadata.get(META_ORIGINAL_MD5, "")
-    if _OWN_MD5.fullmatch(own):
-        return own
-    try:
-        digest = binascii.a2b_base64(metadata.get(META_MD5, ""), strict_mode=True)
-    except (binascii.Error, ValueError):
-        digest = b""
-    if len(digest) == hashlib.md5(usedforsecurity=False).digest_size:
-        return digest.hex()
-    match = _S3CMD_MD5.search(metadata.get("s3cmd-attrs", ""))
-    return match[1] if match else ""

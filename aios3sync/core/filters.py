@@ -12,15 +12,15 @@ that it never takes back what it matched.
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._lazy import lazy_pattern
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Sequence
 
     from aios3sync.core.gitignore import IgnoreTree
@@ -50,9 +50,9 @@ class Rule:
     _literal: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_match", re.compile(fnmatch.translate(self.pattern)))
+        object.__setattr__(self, "_match", lazy_pattern(_translated(self.pattern)))
         open_end = self.pattern.endswith("*") and not self.pattern.endswith("[*")
-        covers = re.compile(_unanchored(self.pattern[:-1])) if open_end else None
+        covers = lazy_pattern(_unanchored(self.pattern[:-1])) if open_end else None
         object.__setattr__(self, "_covers", covers)
         literal = "".join(takewhile(lambda c: c not in _WILDCARDS, self.pattern))
         object.__setattr__(self, "_literal", literal)
@@ -81,9 +81,15 @@ class Rule:
         return f"{words} ({self.origin})" if self.origin else words
 
 
+def _translated(pattern: str) -> str:
+    from fnmatch import translate  # loads re, and few runs have a rule
+
+    return translate(pattern)
+
+
 def _unanchored(pattern: str) -> str:
     """``fnmatch.translate`` without the end anchor, so that ``match`` finds a matching beginning."""
-    translated = fnmatch.translate(pattern)
+    translated = _translated(pattern)
     end = translated.rfind(")")
     return translated[: end + 1]
 

@@ -7,11 +7,9 @@ header. The encoding of a body has no rule: the option ``gzip`` decides it.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
-
 from aios3sync._dataclass import dataclass
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.core.filters import make_rules
 from aios3sync.errors import UsageError
 
@@ -34,9 +32,8 @@ _FIELDS: Final = {
 }
 # The pattern ends at the first colon that a known header follows: keys may hold colons and equals signs.
 _RULE: Final = lazy_pattern(
-    rf"(?P<pattern>.+?):(?:x-amz-(?=acl|storage-class))?"
-    rf"(?P<name>{'|'.join(_FIELDS)}|{METADATA}[a-z0-9!#$&'*+.^_`|~-]+)=(?P<value>.*)",
-    re.IGNORECASE | re.DOTALL,
+    rf"(?is)(?P<pattern>.+?):(?:x-amz-(?=acl|storage-class))?"
+    rf"(?P<name>{'|'.join(_FIELDS)}|{METADATA}[a-z0-9!#$&'*+.^_`|~-]+)=(?P<value>.*)"
 )
 
 

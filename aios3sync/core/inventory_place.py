@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Final
 from aios3sync.core.keys import parse_address
 from aios3sync.errors import UsageError
 

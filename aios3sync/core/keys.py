@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from typing import Final
 
 from aios3sync._dataclass import dataclass
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.errors import UsageError
+
+if TYPE_CHECKING:
+    import re
 
 __all__ = (
     "CATALOG_SCHEME",
@@ -33,11 +35,9 @@ MAX_KEY_BYTES: Final = 1024
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, with the upper case and
 # underscores of old buckets and of other servers; ARNs and access point aliases are buckets as well.
-_BUCKET = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _ARN = lazy_pattern(
-    r"(arn:[a-z0-9-]+:s3[a-z0-9-]*:(?:[a-z0-9-]*:[0-9]+:(?:outpost[:/][A-Za-z0-9-]+[:/])?"
-    r"(?:accesspoint|bucket)[:/]|::)[A-Za-z0-9._-]+)(?:/(.*))?",
-    re.DOTALL,
+    r"(?s)(arn:[a-z0-9-]+:s3[a-z0-9-]*:(?:[a-z0-9-]*:[0-9]+:(?:outpost[:/][A-Za-z0-9-]+[:/])?"
+    r"(?:accesspoint|bucket)[:/]|::)[A-Za-z0-9._-]+)(?:/(.*))?"
 )
 _NOT_XML = lazy_pattern("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SCHEME: Final = "s3://"
@@ -60,12 +60,18 @@ def thumbnails_below(side: int, prefix: str, below: str = THUMBNAIL_PREFIX) -> s
     return f"{below}{side}/{prefix}"
 
 
+def _is_bucket_name(text: str) -> bool:
+    letters = text.replace(".", "").replace("-", "").replace("_", "")
+    ends = text[:1] + text[-1:]
+    return 3 <= len(text) <= 255 and text.isascii() and letters.isalnum() and ends.isalnum()
+
+
 def is_directory_bucket(bucket: str) -> bool:
     """Return whether a name, ARN or URL is that of an S3 Express bucket, or of its access point.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-directory-buckets-naming.html
     """
-    return _DIRECTORY.search(bucket) is not None
+    return "--x" in bucket and _DIRECTORY.search(bucket) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Location:
         if not text.startswith(SCHEME):
             raise UsageError(f"{text!r} is not an S3 location; write s3://bucket/prefix")
         bucket, prefix = _split_bucket(text.removeprefix(SCHEME))
-        if not (_BUCKET.fullmatch(bucket) or _ARN.fullmatch(bucket)):
+        if not (_is_bucket_name(bucket) or _ARN.fullmatch(bucket)):
             raise UsageError(
                 f"{bucket!r} in {text!r} cannot be a bucket name: 3 to 255 letters, digits, dots, dashes or "
                 "underscores, beginning and ending with a letter or digit"

@@ -6,11 +6,10 @@ Windows, https://learn.microsoft.com/windows/win32/fileio/naming-a-file.
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +30,7 @@ _TEMPORARY: Final = lazy_pattern(r"\.aios3sync-[0-9a-f]{16}\.(?:part|ranges)")
 
 _MAX_NAME_BYTES: Final = 255
 """NAME_MAX of the usual filesystems of Linux and macOS; the 255 UTF-16 units of NTFS are never fewer."""
-_RESERVED: Final = lazy_pattern(
-    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:\..*)?", re.IGNORECASE | re.DOTALL
-)
+_RESERVED: Final = lazy_pattern(r"(?is)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:\..*)?")
 _NOT_WINDOWS: Final = lazy_pattern(r'[<>:"\\|?*\x00-\x1f]')
 
 

@@ -5,9 +5,8 @@ Such a file has no key, so it is not known which object is its own; any that may
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ equal files would be stored as different objects. Names are those that IANA regi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+
+from aios3sync._typing import Final
 
 __all__ = ("DEFAULT_TYPE", "content_type_of", "is_text", "is_utf8")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import islice
 from operator import attrgetter, ge
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from aios3sync._typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from aios3sync.errors import OutOfOrderError
 
 if TYPE_CHECKING:

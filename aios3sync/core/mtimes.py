@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.core.etag import META_MTIME
+from aios3sync.core.metadata import META_MTIME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

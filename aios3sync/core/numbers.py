@@ -11,7 +11,7 @@ written.
 
 from __future__ import annotations
 
-from typing import Final
+from aios3sync._typing import Final
 
 __all__ = ("LARGEST", "SMALLEST", "fits", "from_sqlite", "to_json", "to_sqlite")
 

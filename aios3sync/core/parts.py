@@ -5,11 +5,9 @@ Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
-
 from aios3sync._lazy import lazy_pattern
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
@@ -105,8 +103,7 @@ def inferred_part_size(size: int, parts: int) -> int:
 
 
 _MOST_IN_WORDS = lazy_pattern(
-    r"between 1 and (\d{1,5})\b|(?:maximum|max|limit|at most|up to|exceeds?|more than)\D{0,40}(\d{1,5})\b",
-    re.IGNORECASE,
+    r"(?i)between 1 and (\d{1,5})\b|(?:maximum|max|limit|at most|up to|exceeds?|more than)\D{0,40}(\d{1,5})\b"
 )
 
 
@@ -126,9 +123,8 @@ def max_parts_from_refusal(message: str, stored: int, refused: int) -> tuple[int
 
 
 _SIZE_IN_WORDS = lazy_pattern(
-    r"(?:maximum|max|limit|at most|up to|exceeds?|larger than|more than)\D{0,40}?"
-    r"(\d{1,15})\s?(?:([kmg])(i?)b?|bytes?)?\b(?!\s*parts)",
-    re.IGNORECASE,
+    r"(?i)(?:maximum|max|limit|at most|up to|exceeds?|larger than|more than)\D{0,40}?"
+    r"(\d{1,15})\s?(?:([kmg])(i?)b?|bytes?)?\b(?!\s*parts)"
 )
 _THOUSANDS = {"k": 1, "m": 2, "g": 3}
 

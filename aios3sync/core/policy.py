@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
-
 from aios3sync._dataclass import dataclass, field
+from aios3sync._typing import TYPE_CHECKING, Final, Literal
 from aios3sync.core.safety import Protection
 
 if TYPE_CHECKING:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from math import ceil
-from typing import Final
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import Final
 from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.text import count, escape_undecodable
 
@@ -43,7 +42,7 @@ IF_MEANT: Final = "if that is meant, say "
 """Comes before the option that lets a refused run delete."""
 
 _INTERNAL = lazy_pattern(r"(?:^|/)\.(?:deltaglider|aios3sync)/")
-_THUMBNAIL = lazy_pattern(r"(?:^|/)\.thumbnails/\d+/.+\.webp", re.DOTALL)
+_THUMBNAIL = lazy_pattern(r"(?s)(?:^|/)\.thumbnails/\d+/.+\.webp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ LONGEST_LINE: Final = 16 * 1024
 """Bytes that hold any line: a path has up to 4 KiB, and each of its letters may be escaped."""
 NO_LINE: Final = "it is no line of sha256sum"
 
-_LINE = lazy_pattern(rb"(\\?)([0-9A-Fa-f]{64}) [ *](.+)", 0)
-_ESCAPED = lazy_pattern(rb"\\(.?)", 0)
+_LINE = lazy_pattern(rb"(\\?)([0-9A-Fa-f]{64}) [ *](.+)")
+_ESCAPED = lazy_pattern(rb"\\(.?)")
 _SPECIAL: Final = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r"}
 _MEANINGS: Final = {written[1:]: meant for meant, written in _SPECIAL.items()}
 

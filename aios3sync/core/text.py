@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import Final
 
 __all__ = ("count", "duration", "escape_json", "escape_undecodable", "printable", "size_text", "time_taken")
 

@@ -7,8 +7,8 @@ page without a token, a repeated token, a key outside of the prefix (D1, D6).
 from __future__ import annotations
 
 from operator import lt
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ListingError
 from aios3sync.store.protocol import ListPage, ObjectStore

@@ -11,8 +11,8 @@ import importlib
 import zlib
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final
 
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.core.digests import Hasher, PartDigests
 from aios3sync.errors import UsageError
 

@@ -7,14 +7,16 @@ mount points are read from ``/proc``.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Final
 
 __all__ = ("DirectoryIdentity", "MountTracker", "mount_of", "mount_points")
 
+_OCTAL: Final = lazy_pattern(rb"\\([0-7]{3})")
 _MOUNT_POINT = 4
 """Field of a line of mountinfo (proc_pid_mountinfo(5)), counted from 0."""
 
@@ -100,7 +102,7 @@ def _unescaped(path: bytes) -> bytes:
     """Return a path of mountinfo, in which white space and backslashes are written as three octal digits."""
     if b"\\" not in path:
         return path
-    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), path)
+    return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), path)
 
 
 def mount_of(path: str, points: frozenset[str]) -> str:

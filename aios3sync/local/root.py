@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
 
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters

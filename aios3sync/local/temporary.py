@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
 
+from aios3sync._typing import IO
 from aios3sync.errors import TemporarySpaceError
 
 __all__ = ("drop", "no_space", "temporary_file", "temporary_space")

@@ -15,9 +15,9 @@ import time
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import Problem, ProblemKind, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aios3sync._lazy import lazy_names
+from aios3sync._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aios3sync.manifest.admin import ManifestFacts, StoredManifest

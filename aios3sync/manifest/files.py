@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from functools import partial
 
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.core.filters import OwnFiles
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ManifestError
@@ -82,15 +82,21 @@ def own_files(manifest_path: str, root: str, endings: str = _SIDE_NAMES) -> tupl
 
 def _side_files(manifest_path: str, root: str, endings: str) -> OwnFiles:
     directory, base = os.path.split(manifest_path)
-    name = re.escape(base) + endings
-    places = {_below(root, directory), _below(os.path.realpath(root), os.path.realpath(directory))}
-    prefixes = "|".join(re.escape(place) for place in sorted(places - {None}, key=str) if place is not None)
-    keys = lazy_pattern(f"(?:{prefixes}){name}") if places != {None} else None
+    below = {_below(root, directory), _below(os.path.realpath(root), os.path.realpath(directory))}
+    places = sorted(place for place in below if place is not None)
+    name = lazy_pattern(partial(_name_pattern, [""], base, endings))
+    keys = lazy_pattern(partial(_name_pattern, places, base, endings)) if places else None
     try:
         found = os.stat(directory)
     except OSError:
-        return OwnFiles(lazy_pattern(name), keys)
-    return OwnFiles(lazy_pattern(name), keys, (found.st_dev, found.st_ino))
+        return OwnFiles(name, keys)
+    return OwnFiles(name, keys, (found.st_dev, found.st_ino))
+
+
+def _name_pattern(places: Sequence[str], base: str, endings: str) -> str:
+    import re  # most syncs meet no file of theirs
+
+    return f"(?:{'|'.join(map(re.escape, places))}){re.escape(base)}{endings}"
 
 
 def _below(root: str, directory: str) -> str | None:

@@ -7,8 +7,8 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.errors import LockedError, ManifestError
 
 __all__ = (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol, Self
+from contextlib import AbstractAsyncContextManager, suppress
+from importlib import import_module
 
 from aios3sync._dataclass import dataclass, defaults_of, replace
+from aios3sync._typing import Any, Final, Protocol, Self
 from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.json_text import write_texts
 
 __all__ = ("Binding", "BlockingManifest", "Manifest", "ManifestPlace", "ManifestState", "Stat")
 
@@ -42,8 +42,16 @@ class Binding:
 
     def digest(self) -> str:
         """Return the file name for the pair."""
-        text = json.dumps([self.source, self.endpoint, self.bucket, self.prefix])
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        text = write_texts([self.source, self.endpoint, self.bucket, self.prefix])
+        return _sha256(text.encode("utf-8", "surrogateescape"))[:32]
+
+
+def _sha256(data: bytes) -> str:
+    """Return the hex digest, of the interpreter itself: ``hashlib`` loads OpenSSL, which takes 3 ms."""
+    for name in ("_sha2", "_sha256", "hashlib"):  # from Python 3.12 on, before, and for other interpreters
+        with suppress(ImportError):
+            return str(import_module(name).sha256(data).hexdigest())
+    raise ImportError("hashlib")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,18 @@ while a run reads. WAL is used only on local filesystems, as SQLite demands (htt
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from _thread import allocate_lock  # threading takes half a millisecond to load
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Final, TypeVar
 
 from aios3sync._dataclass import defaults_of
+from aios3sync._typing import Any, Final, TypeVar
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.json_text import read_json
 from aios3sync.core.numbers import from_sqlite, to_sqlite
 from aios3sync.errors import DamagedManifestError, ManifestError, TemporarySpaceError
 from aios3sync.local.temporary import no_space
@@ -181,9 +181,11 @@ class SqliteManifest:
 
     def _read_state(self, name: str) -> dict[str, Any] | None:
         row = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return None if row is None else dict(json.loads(row[0]))
+        return None if row is None else dict(read_json(row[0]))
 
     def _write_state(self, name: str, value: Mapping[str, Any]) -> None:
+        import json  # a run that changes nothing reads only
+
         text = json.dumps(value, separators=(",", ":"))
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, text))
 

@@ -8,18 +8,16 @@ from typing import Final
 from aios3sync.core.content import is_gzip
 from aios3sync.core.digests import Hasher, PartDigests
 from aios3sync.core.etag import (
-    META_MD5,
-    META_ORIGINAL_MD5,
     Proof,
     is_opaque_encryption,
     multipart_etag,
     part_count,
     part_size_candidates,
     proof,
-    recorded_md5,
     same_etag,
 )
 from aios3sync.core.gunzip import Gunzip
+from aios3sync.core.metadata import META_MD5, META_ORIGINAL_MD5, recorded_md5
 from aios3sync.local.checksum import object_hasher
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.stored_checksum import StoredChecksum

@@ -7,7 +7,8 @@ import re
 from typing import Final
 
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.core.etag import META_ORIGINAL_MD5, bare_etag
+from aios3sync.core.etag import bare_etag
+from aios3sync.core.metadata import META_ORIGINAL_MD5
 from aios3sync.core.mtimes import file_mtime, object_mtime
 
 __all__ = ("FetchedObject", "body_size", "parse_fetched")

@@ -7,8 +7,8 @@ import time
 from base64 import b64encode
 from typing import Any
 
-from aios3sync.core.etag import rclone_mtime
 from aios3sync.core.media_types import is_utf8
+from aios3sync.core.metadata import rclone_mtime
 from aios3sync.local.read import read_same
 from aios3sync.processes.connection import WorkerConnection, parse_stored, refusal_code, status_of
 from aios3sync.processes.job_process import JobProcess, SentJob, serve

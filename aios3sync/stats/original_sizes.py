@@ -12,7 +12,7 @@ from typing import Final
 
 from aios3sync._dataclass import dataclass
 from aios3sync.core.entries import TargetEntry
-from aios3sync.core.etag import META_ORIGINAL_SIZE
+from aios3sync.core.metadata import META_ORIGINAL_SIZE
 from aios3sync.stats.aggregate import extension_of
 from aios3sync.store.protocol import HeadResult
 

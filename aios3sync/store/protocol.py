@@ -7,10 +7,10 @@ and never normalised. ETags are returned without quotes; an ``aws-chunked`` cont
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Protocol, runtime_checkable
 from aios3sync.core.checksums import ObjectChecksum
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import UsageError

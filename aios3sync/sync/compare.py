@@ -28,7 +28,8 @@ from aios3sync.core.actions import (
     Upload,
 )
 from aios3sync.core.decision import Evidence, Stored, part_sizes
-from aios3sync.core.etag import is_opaque_encryption, recorded_md5, same_etag
+from aios3sync.core.etag import is_opaque_encryption, same_etag
+from aios3sync.core.metadata import recorded_md5
 from aios3sync.errors import StoreError
 from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
 from aios3sync.local.digest import FileDigest

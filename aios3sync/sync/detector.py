@@ -23,7 +23,8 @@ from aios3sync.core.actions import (
     NeedListing,
     UpdateHeaders,
 )
-from aios3sync.core.entries import UNKNOWN, Problem, RecordedEntry, ScanBatch, SourceEntry, TargetEntry
+from aios3sync.core.decision import UNKNOWN
+from aios3sync.core.entries import Problem, RecordedEntry, ScanBatch, SourceEntry, TargetEntry
 from aios3sync.core.keys import stored_form
 from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.core.safety import UnreadablePaths

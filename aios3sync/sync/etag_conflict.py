@@ -14,16 +14,8 @@ from anyio import to_thread
 
 from aios3sync._dataclass import replace
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.core.etag import (
-    META_MD5,
-    META_MTIME,
-    Proof,
-    is_opaque_encryption,
-    proof,
-    rclone_md5,
-    recorded_md5,
-    same_etag,
-)
+from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
+from aios3sync.core.metadata import META_MD5, META_MTIME, rclone_md5, recorded_md5
 from aios3sync.core.parts import GIB, MAX_COPY_SIZE, Part
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.local.compress import md5_of

@@ -25,17 +25,12 @@ from aios3sync.core.actions import (
     UpdateHeaders,
 )
 from aios3sync.core.content import is_gzip
-from aios3sync.core.decision import Evidence, Stored, has_part_digests, part_sizes
-from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
-from aios3sync.core.etag import (
-    Proof,
-    is_opaque_encryption,
-    part_count,
-    proof,
-    recorded_md5,
-)
+from aios3sync.core.decision import UNKNOWN, Evidence, Stored, has_part_digests, part_sizes
+from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.etag import Proof, is_opaque_encryption, part_count, proof
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
+from aios3sync.core.metadata import recorded_md5
 from aios3sync.core.policy import Policy
 from aios3sync.errors import ObjectNotFoundError, UsageError
 from aios3sync.events import discard

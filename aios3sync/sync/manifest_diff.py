@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from operator import itemgetter
-from typing import Final
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Final
 from aios3sync.core.entries import Problem, RecordedEntry, ScanBatch, SourceEntry
 from aios3sync.manifest.protocol import Manifest
 

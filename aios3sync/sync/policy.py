@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
 
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import TYPE_CHECKING, Final, Protocol
 from aios3sync.core.filters import Filters, OwnFiles, Rule, make_rules
 from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import escaped, parse_address
@@ -108,6 +105,8 @@ def _own_objects(request: SyncRequest) -> tuple[OwnFiles, ...]:
     sides = filter(None, (request.location, request.source_location))
     folder, is_in_folder, _ = key.rpartition(MANIFESTS)
     place, rest = (folder + MANIFESTS, ".+") if is_in_folder else (key, r"(?:\.shards/.+)?")
+    import re  # few manifests are in a bucket
+
     places = {
         re.escape(place.removeprefix(side.prefix))
         for side in sides
@@ -115,8 +114,8 @@ def _own_objects(request: SyncRequest) -> tuple[OwnFiles, ...]:
     }
     if not places:
         return ()
-    keys = f"(?:{'|'.join(sorted(places))}){rest}"
-    return (OwnFiles(lazy_pattern(_NO_NAME), lazy_pattern(keys, re.DOTALL)),)
+    keys = f"(?s)(?:{'|'.join(sorted(places))}){rest}"
+    return (OwnFiles(lazy_pattern(_NO_NAME), lazy_pattern(keys)),)
 
 
 def _ignore_tree() -> IgnoreTree:
@@ -185,6 +184,9 @@ def scope_of(options: SyncOptions, key_range: KeyRange = EVERYTHING) -> str:
     """
     if key_range.is_everything and not hides_a_part(options):
         return ""
+    import hashlib
+    import json
+
     links = "" if options.symlinks == "follow" else options.symlinks
     rules = [rule[:2] for rule in options.ordered_rules()]
     files = None if options.files is None else sorted(options.files)

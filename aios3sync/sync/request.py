@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, field, replace
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import SCHEME, Location, parse_address
 from aios3sync.core.text import escape_undecodable

@@ -6,11 +6,11 @@ The decisions are those of a run. The first decision that needs more than a smal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, TypeGuard
 
+from aios3sync._typing import TYPE_CHECKING, Final, TypeGuard
 from aios3sync.core.actions import UNCOUNTED, CompareDigest, Keep, Upload
-from aios3sync.core.decision import decide
-from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.decision import UNKNOWN, decide
+from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import Proof, proof
 from aios3sync.core.merge import merge_join
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol
 
 from aios3sync._dataclass import dataclass
+from aios3sync._typing import Final, Protocol
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.listing.pages import ASCENDING, PageChecks, relative

@@ -11,9 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, defaults_of, replace
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import AioS3SyncError
 from aios3sync.manifest.files import sound_manifest

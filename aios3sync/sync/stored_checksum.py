@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.checksums import ObjectChecksum
 from aios3sync.core.entries import SourceEntry
-from aios3sync.core.etag import Proof, is_opaque_encryption, part_size_candidates, proof, recorded_md5
+from aios3sync.core.etag import Proof, is_opaque_encryption, part_size_candidates, proof
+from aios3sync.core.metadata import recorded_md5
 from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.local.checksum import chunk_checksum, is_computable
 from aios3sync.local.digest import ChangedError

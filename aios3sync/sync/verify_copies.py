@@ -12,8 +12,9 @@ from anyio import to_thread
 from aios3sync import events
 from aios3sync.core.checksums import ObjectChecksum
 from aios3sync.core.entries import ScanBatch, TargetEntry
-from aios3sync.core.etag import Proof, is_opaque_encryption, proof, recorded_md5, same_etag
+from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.core.filters import Filters
+from aios3sync.core.metadata import recorded_md5
 from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import StoreError

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aios3sync.core.actions import Keep, Upload
-from aios3sync.core.decision import decide
-from aios3sync.core.entries import UNKNOWN
+from aios3sync.core.decision import UNKNOWN, decide
 from aios3sync.core.merge import merge_join
 from aios3sync.core.policy import Policy
 

@@ -48,24 +48,26 @@ def words(text: str) -> frozenset[str]:
 # Of the standard library: what takes a millisecond or more, with all that it loads.
 COSTLY = words(
     """
-    ast asyncio bz2 compile() concurrent configparser csv ctypes dataclasses datetime decimal dis email
-    getpass gettext gzip html http importlib.metadata inspect ipaddress json locale logging lzma mimetypes
-    multiprocessing pathlib pickle platform queue random selectors shutil signal socket sqlite3 ssl
-    statistics subprocess tempfile traceback unittest urllib uuid xml zipfile
+    ast asyncio base64 bz2 compile() concurrent configparser copy csv ctypes dataclasses datetime decimal dis
+    email enum getpass gettext gzip hashlib html http importlib.metadata inspect ipaddress json locale logging
+    lzma mimetypes multiprocessing pathlib pickle platform queue random re selectors shutil signal socket
+    sqlite3 ssl statistics subprocess tempfile traceback typing unittest urllib uuid xml zipfile
     """
 )
 
-# Everyone reads the manifest, and finds the endpoint in the configuration of AWS.
-UNCHANGED = words("configparser datetime ipaddress json signal sqlite3 urllib")
+# Everyone reads the manifest.
+UNCHANGED = words("datetime signal sqlite3")
 # One connection that waits, and the parsers of HTTP and of listings.
-LISTED = UNCHANGED | words("httptools selectors socket xml")
+LISTED = UNCHANGED | words(
+    "base64 copy enum hashlib httptools ipaddress json re selectors socket typing urllib xml"
+)
 # One connection that waits, and the parser of HTTP.
-SENT = UNCHANGED | words("http httptools selectors socket")
+SENT = LISTED | words("http")
 # The event loop: asyncio itself loads ssl, subprocess and logging.
 LOOP = UNCHANGED | words(
     """
-    anyio ast asyncio compile() concurrent dis inspect locale logging pathlib queue selectors sniffio socket
-    ssl subprocess traceback typing_extensions uvloop
+    anyio ast asyncio base64 compile() concurrent copy dis enum hashlib inspect ipaddress json locale logging
+    pathlib queue re selectors sniffio socket ssl subprocess traceback typing typing_extensions urllib uvloop
     """
 )
 # One request: its user agent, its repetitions, and the parsers of HTTP and of listings.

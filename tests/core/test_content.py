@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
-from aios3sync.core.etag import multipart_etag, rclone_md5
+from aios3sync.core.etag import multipart_etag
+from aios3sync.core.metadata import rclone_md5
 
 
 def md5_of(body: bytes) -> str:

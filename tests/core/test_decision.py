@@ -25,7 +25,9 @@ from aios3sync.core.actions import (
     Upload,
 )
 from aios3sync.core.decision import (
+    UNKNOWN,
     Evidence,
+    Knowledge,
     Stored,
     decide,
     has_part_digests,
@@ -34,7 +36,7 @@ from aios3sync.core.decision import (
     same_stat,
     settle,
 )
-from aios3sync.core.entries import UNKNOWN, Knowledge, RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.parts import MAX_COPY_SIZE, MIB
 from aios3sync.core.policy import STAT_FIELDS, DeleteMode, Policy, WantedHeaders
 from aios3sync.core.safety import Protection

@@ -10,8 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aios3sync.core.etag import (
-    META_MD5,
-    META_ORIGINAL_MD5,
     Proof,
     bare_etag,
     is_opaque_encryption,
@@ -19,11 +17,9 @@ from aios3sync.core.etag import (
     part_count,
     part_size_candidates,
     proof,
-    rclone_md5,
-    rclone_mtime,
-    recorded_md5,
     same_etag,
 )
+from aios3sync.core.metadata import META_MD5, META_ORIGINAL_MD5, rclone_md5, rclone_mtime, recorded_md5
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, plan_part_size, plan_parts
 
 laws = settings(deadline=None, derandomize=True, max_examples=150)

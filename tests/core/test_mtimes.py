@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.core.etag import rclone_mtime
+from aios3sync.core.metadata import rclone_mtime
 from aios3sync.core.mtimes import object_mtime
 
 S = 1_000_000_000

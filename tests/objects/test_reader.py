@@ -9,7 +9,8 @@ from hashlib import md5
 import anyio
 import pytest
 
-from aios3sync.core.etag import META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE, multipart_etag, rclone_md5
+from aios3sync.core.etag import multipart_etag
+from aios3sync.core.metadata import META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE, rclone_md5
 from aios3sync.errors import IntegrityError, ObjectNotFoundError, PreconditionFailedError, UnavailableError
 from aios3sync.objects.reader import open_object, range_size_for
 from aios3sync.store.protocol import DeleteItem, ListedPart, PutOptions

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aios3sync.core.etag import META_MTIME
+from aios3sync.core.metadata import META_MTIME
 from aios3sync.processes.protocol import UploadJob, UploadResult
 from aios3sync.processes.upload_pool import UploadPool
 from aios3sync.store.protocol import PutOptions

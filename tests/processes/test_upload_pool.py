@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync.core.etag import META_MD5, META_MTIME, rclone_md5, rclone_mtime
+from aios3sync.core.metadata import META_MD5, META_MTIME, rclone_md5, rclone_mtime
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes import job_pool as module

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aios3sync.core.etag import META_ORIGINAL_SIZE
+from aios3sync.core.metadata import META_ORIGINAL_SIZE
 from aios3sync.stats.model import BucketStats
 from aios3sync.stats.options import StatsOptions
 from aios3sync.stats.service import StatsRequest, compute

@@ -12,7 +12,7 @@ from anyio import Event, to_thread
 
 from aios3sync.core.actions import Download, Reason
 from aios3sync.core.entries import SourceEntry
-from aios3sync.core.etag import META_MD5
+from aios3sync.core.metadata import META_MD5
 from aios3sync.events import BytesReceived, Downloaded, NotDone
 from aios3sync.local.write import NewFile, TreeWriter
 from aios3sync.processes.protocol import (

@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync.core.etag import multipart_etag, rclone_md5
+from aios3sync.core.etag import multipart_etag
+from aios3sync.core.metadata import rclone_md5
 from aios3sync.core.parts import MIB
 from aios3sync.errors import PreconditionFailedError
 from aios3sync.events import BytesReceived, DownloadBegan, NotDone

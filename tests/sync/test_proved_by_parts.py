@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from aios3sync.concurrency import in_thread
-from aios3sync.core.etag import multipart_etag, rclone_md5
+from aios3sync.core.etag import multipart_etag
+from aios3sync.core.metadata import rclone_md5
 from aios3sync.local import digest
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.testing.memory import MemoryStore

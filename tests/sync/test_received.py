@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from aios3sync.core.etag import multipart_etag, rclone_md5
+from aios3sync.core.etag import multipart_etag
+from aios3sync.core.metadata import rclone_md5
 from aios3sync.local.compress import compress
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.transfers.received import Original, WrongBytesError, content_of, decompressed, original_of

@@ -16,7 +16,7 @@ from blockbuster import BlockBuster
 
 from aios3sync import BucketNotFoundError, ManifestError, ObjectNotFoundError, PreconditionFailedError
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.core.etag import META_ORIGINAL_MD5
+from aios3sync.core.metadata import META_ORIGINAL_MD5
 from aios3sync.events import Deleted, Event, ObjectDeleted, ObjectUploaded, Uploaded
 from aios3sync.local import compress as compressing
 from aios3sync.local import read as reading

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aios3sync.core.checksums import ALGORITHMS, ObjectChecksum
-from aios3sync.core.etag import META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE, rclone_md5
+from aios3sync.core.metadata import META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE, rclone_md5
 from aios3sync.core.parts import MIB
 from aios3sync.errors import AccessDeniedError
 from aios3sync.local.checksum import is_computable

@@ -9,8 +9,8 @@ from hashlib import md5
 
 import pytest
 
-from aios3sync.core.etag import META_MD5, META_ORIGINAL_MD5, rclone_md5
 from aios3sync.core.keys import Location
+from aios3sync.core.metadata import META_MD5, META_ORIGINAL_MD5, rclone_md5
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts

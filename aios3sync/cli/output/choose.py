@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from typing import Any
 
 from aios3sync._dataclass import replace
+from aios3sync._typing import Any
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.view import Conclude, Output, View
 

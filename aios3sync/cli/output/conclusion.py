@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
+from aios3sync._typing import Any, Final
 from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.summary import Conclusion, failure_line
 from aios3sync.cli.output.view import Conclude, Output

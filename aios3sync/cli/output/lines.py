@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import IO, Any, TextIO
 
+from aios3sync._typing import IO, Any, TextIO
 from aios3sync.core.numbers import to_json
 from aios3sync.core.text import escape_json, printable
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, replace
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.core.safety import IF_MEANT
 from aios3sync.core.text import count, duration, printable, size_text, time_taken
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
 
 from aios3sync._dataclass import dataclass, replace
+from aios3sync._typing import TYPE_CHECKING, Any, Protocol
 from aios3sync.cli.output.summary import Conclusion
 
 if TYPE_CHECKING:

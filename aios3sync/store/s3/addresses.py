@@ -22,10 +22,10 @@ https://docs.aws.amazon.com/general/latest/gr/s3.html (hosts).
 
 from __future__ import annotations
 
-from typing import Final
 from urllib.parse import urlsplit
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Final
 from aios3sync.store.s3.endpoint import is_aws_host
 
 __all__ = ("US_EAST_1", "BucketAddress", "EndpointSettings", "resolve")

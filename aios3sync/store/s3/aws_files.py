@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._typing import Final
 
 __all__ = ("AwsProfile", "Section", "UnknownSettingsError", "profile_name", "read_profile")
 

@@ -5,8 +5,7 @@ A line end in a token would end a header and begin another one. No message repea
 
 from __future__ import annotations
 
-from typing import Any, Final
-
+from aios3sync._typing import Any, Final
 from aios3sync.errors import CredentialsError
 
 __all__ = ("clean_credentials", "cleaned")

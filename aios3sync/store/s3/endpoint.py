@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+from aios3sync._typing import TYPE_CHECKING, Final
 from aios3sync.core.endpoints import AWS, host_of
 from aios3sync.store.protocol import StoreCapabilities
 

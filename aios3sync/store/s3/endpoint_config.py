@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.core.endpoints import AWS, checked_endpoint
 from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.aws_files import AwsProfile, UnknownSettingsError, read_profile

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final
 
 from aios3sync._lazy import lazy_pattern
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Final
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.core.text import printable
 from aios3sync.errors import (

@@ -6,9 +6,9 @@ Endpoints write the only current one of three forms of RFC 9110 (5.6.7), so no e
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import Final
 
 __all__ = ("http_date",)
 

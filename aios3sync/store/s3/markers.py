@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import lt
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.core.entries import TargetEntry
 
 __all__ = ("NO_WAY_ON", "Marker", "NoTokenError", "next_marker")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, TypeVar
 
+from aios3sync._typing import Final, TypeVar
 from aios3sync.errors import StoreError
 from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore, RangeRead
 

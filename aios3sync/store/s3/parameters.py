@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from typing import Any, Final
 from urllib.parse import urlencode
 
+from aios3sync._typing import Any, Final
 from aios3sync.errors import UsageError
 from aios3sync.local.checksum import checksum_of
 from aios3sync.store.protocol import Body, PutOptions

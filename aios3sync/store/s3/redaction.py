@@ -6,28 +6,35 @@ sent.
 
 from __future__ import annotations
 
-import re
-from typing import Final
-from urllib.parse import quote
+from functools import partial
+
+from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import re
 
 __all__ = ("forget_secrets", "quotes_secret", "redacted", "register_credentials", "register_secrets")
 
 _MOST: Final = 256
 """Secrets that are kept; temporary credentials come and go."""
-_ISSUED_KEY_ID: Final = re.compile(r"AKIA|ASIA|.{16}", re.DOTALL)
-"""The prefixes of issued access key ids. Any other id is a chosen name ("test",
+_ISSUED: Final = ("AKIA", "ASIA")
+"""The prefixes of issued access key ids. Any other short id is a chosen name ("test",
 "minioadmin"): no secret by itself, and a word that many messages contain."""
+_LONG_ID: Final = 16
+"""Length from which an access key id is no chosen name."""
 _PREFIX_LENGTH: Final = 16
 """Characters by which a partly quoted secret is recognised."""
 _SHORT: Final = 8
 """Length below which a secret may be part of any word, and counts only as a separate word."""
 
 _patterns: dict[str, re.Pattern[str]] = {}
+"""By secret; each is compiled when there is a first message to look at."""
 
 
 def register_credentials(access_key: str, secret_key: str, token: str | None) -> None:
     """Remember the credentials that requests are signed with."""
-    if _ISSUED_KEY_ID.match(access_key):
+    if access_key.startswith(_ISSUED) or len(access_key) >= _LONG_ID:
         register_secrets(access_key)
     register_secrets(secret_key, token or "")
 
@@ -37,7 +44,7 @@ def register_secrets(*secrets: str) -> None:
     for secret in secrets:
         if secret in _patterns or not _is_recognisable(secret):
             continue
-        _patterns[secret] = _pattern(secret)
+        _patterns[secret] = lazy_pattern(partial(_pattern, secret))
         if len(_patterns) > _MOST:
             del _patterns[next(iter(_patterns))]
 
@@ -65,9 +72,12 @@ def _is_recognisable(secret: str) -> bool:
     return len(secret) >= _SHORT or (has_letter and any(map(str.isdigit, secret)))
 
 
-def _pattern(secret: str) -> re.Pattern[str]:
+def _pattern(secret: str) -> str:
+    import re
+    from urllib.parse import quote
+
     if len(secret) < _SHORT:
-        return re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)")
+        return rf"(?<!\w){re.escape(secret)}(?!\w)"
     whole = sorted({secret, quote(secret, safe="")}, key=len, reverse=True)
     beginning = re.escape(secret[:_PREFIX_LENGTH]) + r"[\w/+=%-]*"
-    return re.compile("|".join([*map(re.escape, whole), beginning]))
+    return "|".join([*map(re.escape, whole), beginning])

@@ -6,10 +6,10 @@ One request after another. It neither repeats requests nor follows redirects: an
 from __future__ import annotations
 
 import socket
-from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from aios3sync._typing import Final
 from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint, NotPlainError
 from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.requests import MAX_XML, HttpRequest

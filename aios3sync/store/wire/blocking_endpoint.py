@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Final
 
+from aios3sync._typing import TYPE_CHECKING, Any, Final
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.addresses import resolve

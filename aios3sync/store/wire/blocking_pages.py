@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from aios3sync._typing import Final
 from aios3sync.store.protocol import ListPage
 from aios3sync.store.wire.blocking_connection import OK, BlockingConnection
 from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint, NotPlainError

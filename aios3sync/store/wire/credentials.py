@@ -6,10 +6,10 @@ The places are tried in the order of botocore.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
 
 from aios3sync._dataclass import dataclass
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Final, Protocol
 from aios3sync.errors import CredentialsError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.aws_files import AwsProfile, Section, UnknownSettingsError

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Final
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
+from aios3sync._typing import Final
 from aios3sync.core.entries import Restore, TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST

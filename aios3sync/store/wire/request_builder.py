@@ -9,10 +9,10 @@ from functools import partial
 from hashlib import md5 as md5_of
 from hashlib import sha256 as sha256_of
 from operator import attrgetter
-from typing import Any, Final
 from urllib.parse import quote
 
 from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import Any, Final
 from aios3sync.store.protocol import CopySource, DeleteItem, PutOptions, RestoreRequest
 from aios3sync.store.s3.objects import range_header
 from aios3sync.store.s3.parameters import (

@@ -10,10 +10,10 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import md5
-from typing import Any, Final
 from urllib.parse import quote
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Any, Final
 from aios3sync.store.protocol import Body, PutOptions
 from aios3sync.store.s3.parameters import checksum_member, put_parameters
 from aios3sync.store.wire.sigv4 import EMPTY_SHA256, canonical_query

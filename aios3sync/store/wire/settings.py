@@ -12,9 +12,9 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._typing import Final
 from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.addresses import US_EAST_1, EndpointSettings
 from aios3sync.store.s3.aws_files import AwsProfile, UnknownSettingsError, read_profile

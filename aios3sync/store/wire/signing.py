@@ -7,8 +7,8 @@ once: per template of headers, per second, per day.
 from __future__ import annotations
 
 import sys
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync._version import __version__
 from aios3sync.store.s3.addresses import BucketAddress
 from aios3sync.store.wire.requests import HeaderTemplate, HttpRequest, object_path

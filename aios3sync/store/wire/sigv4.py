@@ -12,11 +12,11 @@ import hmac
 import time
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
 from urllib.parse import quote
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Final
 
 __all__ = (
     "EMPTY_SHA256",

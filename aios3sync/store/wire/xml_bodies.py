@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.store.protocol import DeleteItem, ListedPart, RestoreRequest
 from aios3sync.store.s3.parameters import checksum_member
 from aios3sync.store.wire.requests import InvalidRequestError

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from typing import Any, Final
 
 from aios3sync._dataclass import dataclass, field, replace
+from aios3sync._typing import Any, Final
 from aios3sync.core.entries import SourceEntry
-from aios3sync.core.etag import (
+from aios3sync.core.header_rules import HeaderRule, read_header_rules
+from aios3sync.core.media_types import content_type_of, is_text
+from aios3sync.core.metadata import (
     META_MD5,
     META_MTIME,
     META_ORIGINAL_MD5,
@@ -17,8 +17,6 @@ from aios3sync.core.etag import (
     rclone_md5,
     rclone_mtime,
 )
-from aios3sync.core.header_rules import HeaderRule, read_header_rules
-from aios3sync.core.media_types import content_type_of, is_text
 from aios3sync.options import SyncOptions, payer_of
 from aios3sync.store.protocol import HeadResult, PutOptions
 
@@ -79,6 +77,9 @@ class HeaderSet:
         given = {name: value for name, value in asked.items() if value}
         if not given:
             return NO_HEADERS
+        import hashlib
+        import json
+
         text = json.dumps(given, sort_keys=True).encode()
         return hashlib.blake2b(text, digest_size=6).hexdigest()
 

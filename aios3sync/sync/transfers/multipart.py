@@ -22,15 +22,8 @@ from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
 from aios3sync.core.entries import SourceEntry
-from aios3sync.core.etag import (
-    META_MD5,
-    Proof,
-    is_inferable,
-    multipart_etag,
-    proof,
-    rclone_md5,
-    same_etag,
-)
+from aios3sync.core.etag import Proof, is_inferable, multipart_etag, proof, same_etag
+from aios3sync.core.metadata import META_MD5, rclone_md5
 from aios3sync.core.parts import Part, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded

@@ -10,7 +10,7 @@ import anyio
 from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.entries import SourceEntry
-from aios3sync.core.etag import META_MD5, META_MTIME
+from aios3sync.core.metadata import META_MD5, META_MTIME
 from aios3sync.events import Uploaded
 from aios3sync.local.digest import is_settled
 from aios3sync.processes.protocol import MAX_JOB_BYTES, Offloader, UploadJob, UploadResult

@@ -13,19 +13,16 @@ from typing import Final
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import (
-    META_MD5,
-    META_ORIGINAL_MD5,
-    META_ORIGINAL_SIZE,
     Proof,
     is_opaque_encryption,
     multipart_etag,
     part_count,
     part_size_candidates,
     proof,
-    recorded_md5,
     same_etag,
 )
 from aios3sync.core.gunzip import Gunzip
+from aios3sync.core.metadata import META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE, recorded_md5
 from aios3sync.core.text import printable
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.stored_checksum import StoredChecksum

@@ -1,0 +1,48 @@
+"""Reads and writes short JSON as ``json`` does, which is not loaded: it compiles six patterns. Pure."""
+
+from __future__ import annotations
+
+from aios3sync._typing import Any
+
+__all__ = ("read_json", "write_texts")
+
+
+class _Context:
+    """What a :class:`json.JSONDecoder` has for the scanner, its part that is written in C."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float
+
+
+def read_json(text: str) -> Any:
+    """Return the value of a JSON document.
+
+    Raises:
+        ValueError: it is none.
+    """
+    scan: Any
+    try:
+        from _json import make_scanner as scan
+
+        value, end = scan(_Context)(text, 0)
+        if end == len(text):
+            return value
+    except (ImportError, AttributeError, StopIteration):
+        pass  # another interpreter, or nothing that begins like a value
+    import json
+
+    return json.loads(text)
+
+
+def write_texts(texts: list[str]) -> str:
+    """Return what ``json.dumps`` returns for a list of texts."""
+    if all(text.isascii() and text.isprintable() and not {*'"\\'} & {*text} for text in texts):
+        inside = '", "'.join(texts)
+        return f'["{inside}"]' if texts else "[]"
+    import json
+
+    return json.dumps(texts)

@@ -6,7 +6,7 @@ from aios3sync._lazy import lazy_pattern
 from aios3sync._typing import Final
 from aios3sync.errors import UsageError
 
-__all__ = ("AWS", "check_bucket_in_endpoint", "checked_endpoint", "host_of")
+__all__ = ("AWS", "check_bucket_in_endpoint", "checked_endpoint", "host_of", "plain_parts")
 
 AWS: Final = "aws"
 """The name of AWS's own endpoint: buckets are global, so the region does not matter."""
@@ -19,6 +19,7 @@ _BUCKET_IN_URL: Final = (
     "the URL of the endpoint names the bucket {bucket!r} as well ({url}); leave it out, for s3://{bucket} "
     "names it: --endpoint-url {better}"
 )
+_PORT_DIGITS: Final = 5
 _EXAMPLE: Final = "http://127.0.0.1:8333"
 
 
@@ -60,20 +61,28 @@ def host_of(url: str) -> str:
 
 def _split(url: str) -> tuple[str, str] | None:
     """Return the host and the port, which may be empty, of a URL of HTTP; ``None`` for anything else."""
-    for scheme in ("http://", "https://"):
-        host, colon, port = url.removeprefix(scheme).partition(":")
-        if url.startswith(scheme) and _is_plain(host) and (not colon or _is_plain_port(port)):
-            return host, port  # as most are: no pattern has to be compiled
+    plain = plain_parts(url)
+    if plain is not None:  # as most are: no pattern has to be compiled
+        return plain[1], plain[2]
     found = _URL.fullmatch(url)
     return None if found is None else (found["host"], found["port"] or "")
 
 
-def _is_plain(host: str) -> bool:
-    return host.isascii() and host.replace(".", "").replace("-", "").isalnum()
+def plain_parts(url: str) -> tuple[str, str, str, str] | None:
+    """Return scheme, host, port and path of a plain URL of HTTP, the last two perhaps empty.
 
-
-def _is_plain_port(port: str) -> bool:
-    return len(port) <= 5 and port.isascii() and port.isdigit()
+    ``None`` for any other text, which may be a URL as well: of a host in brackets, or of a path that is more
+    than letters, digits and slashes. The port has up to five digits, and may be one that no host has.
+    """
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    host, colon, port = place.partition(":")
+    names = f"{host.replace('.', '').replace('-', '')}{path.replace('/', '')}"
+    if scheme not in ("http", "https") or not (host and names.isalnum() and url.isascii()):
+        return None
+    if colon and not (port.isdigit() and len(port) <= _PORT_DIGITS):
+        return None
+    return scheme, host, port, slash + path
 
 
 def check_bucket_in_endpoint(url: str, bucket: str) -> None:

@@ -13,10 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from aios3sync.concurrency import CORES
 from aios3sync.core.digests import PartDigests, fed
 from aios3sync.core.entries import SourceEntry

@@ -14,9 +14,9 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final, NoReturn
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Final, NoReturn
 from aios3sync.core.entries import SourceEntry
 
 __all__ = ("HashedFile", "hash_files")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import Any, Final, Literal
 from aios3sync.core.endpoints import AWS
 from aios3sync.core.parts import MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE
 

@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.local.state import state_directory
 from aios3sync.store.endpoint_profile import EndpointProfile
 

@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
-from typing import TYPE_CHECKING, Final, Protocol
 
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import TYPE_CHECKING, Final, Protocol
 from aios3sync.core.actions import Adopt, CompareDigest, Keep, Touch, Upload
 from aios3sync.core.decision import Evidence, needs_head, settle
 from aios3sync.core.entries import RecordedEntry, SourceEntry

@@ -57,12 +57,10 @@ COSTLY = words(
 
 # Everyone reads the manifest.
 UNCHANGED = words("datetime signal sqlite3")
-# One connection that waits, and the parsers of HTTP and of listings.
-LISTED = UNCHANGED | words(
-    "base64 copy enum hashlib httptools ipaddress json re selectors socket typing urllib xml"
-)
-# One connection that waits, and the parser of HTTP.
-SENT = LISTED | words("http")
+# One connection that waits, and the parser of listings.
+LISTED = UNCHANGED | words("enum hashlib json re selectors socket xml")
+# One connection that waits.
+SENT = UNCHANGED | words("enum hashlib json re selectors socket")
 # The event loop: asyncio itself loads ssl, subprocess and logging.
 LOOP = UNCHANGED | words(
     """
@@ -147,7 +145,7 @@ def test_a_sync_of_one_file(
     (tree / "new").write_text("new")
     found = loaded(cli, tmp_path, *settled, *how, sends=True)
     assert found <= SENT
-    assert "httptools" in found
+    assert "socket" in found
 
 
 def test_a_run_that_lists(cli: CommandLine, settled: tuple[str, ...], tmp_path: Path) -> None:

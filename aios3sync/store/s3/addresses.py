@@ -22,13 +22,12 @@ https://docs.aws.amazon.com/general/latest/gr/s3.html (hosts).
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from aios3sync._namedtuple import NamedTuple
 from aios3sync._typing import Final
+from aios3sync.core.endpoints import plain_parts
 from aios3sync.store.s3.endpoint import is_aws_host
 
-__all__ = ("US_EAST_1", "BucketAddress", "EndpointSettings", "resolve")
+__all__ = ("US_EAST_1", "BucketAddress", "EndpointSettings", "is_region", "resolve")
 
 
 class EndpointSettings(NamedTuple):
@@ -87,6 +86,7 @@ class BucketAddress(NamedTuple):
         return self._replace(host=host, authority=self.authority.replace(self.host, host, 1), region=region)
 
 
+_LAST_PORT: Final = 65_535
 _STYLES: Final = ("auto", "path", "virtual")
 US_EAST_1: Final = "us-east-1"
 _GLOBAL: Final = "aws-global"
@@ -179,31 +179,49 @@ def _domain(region: str) -> str:
 
 def _at_endpoint(bucket: str, settings: EndpointSettings, region: str) -> BucketAddress | None:
     try:
-        parts = urlsplit(settings.endpoint_url)
-        host, port = parts.hostname or "", parts.port
+        scheme, place, host, port, path = _split(settings.endpoint_url)
     except ValueError:
         return None
-    if not _is_covered_url(settings.endpoint_url, parts.scheme, host, port, parts.path):
+    if not _is_covered_url(settings.endpoint_url, scheme, host, port, path):
         return None
     signed_for = US_EAST_1 if region == _GLOBAL else region
-    if settings.use_accelerate or not _is_region(signed_for):
+    if settings.use_accelerate or not is_region(signed_for):
         return None
     if settings.use_dualstack and _domain(signed_for) not in _WITH_DUALSTACK:
         return None
-    if host.startswith("s3-accelerate.") and parts.netloc not in _ACCELERATED:
+    if host.startswith("s3-accelerate.") and place not in _ACCELERATED:
         return None  # which of them botocore takes for its own depends on more than the host
-    base = parts.path if parts.path.endswith("/") else f"{parts.path}/"
-    in_host = _address(parts.scheme, f"{bucket}.{host}", port, base, signed_for)
-    in_path = _address(parts.scheme, host, port, f"{base}{bucket}/", signed_for)
+    base = path if path.endswith("/") else f"{path}/"
+    in_host = _address(scheme, f"{bucket}.{host}", port, base, signed_for)
+    in_path = _address(scheme, host, port, f"{base}{bucket}/", signed_for)
     style, is_ip = settings.addressing_style, ":" in host or _is_ipv4(host)
-    if style == "path" or (style == "auto" and parts.netloc not in _ACCELERATED):
+    if style == "path" or (style == "auto" and place not in _ACCELERATED):
         return in_path
     if _is_host_label(bucket):
         return in_path if is_ip else in_host
-    if parts.scheme == "http" and _is_host_name(bucket):
+    if scheme == "http" and _is_host_name(bucket):
         # botocore puts names before the numbers, and signs for the pseudo-region: neither is right.
         return None if is_ip or region == _GLOBAL else in_host
     return in_path
+
+
+def _split(url: str) -> tuple[str, str, str, int | None, str]:
+    """Return scheme, host and port as they are written, host in lower case, port and path of a URL.
+
+    Raises:
+        ValueError: it is none.
+    """
+    plain = plain_parts(url)
+    if plain is not None:
+        scheme, host, port, path = plain
+        if port and int(port) > _LAST_PORT:
+            raise ValueError("a port that no host has")
+        place = f"{host}:{port}" if port else host
+        return scheme, place, host.lower(), int(port) if port else None, path
+    from urllib.parse import urlsplit  # loads four modules, and most URLs are plain
+
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc, parts.hostname or "", parts.port, parts.path
 
 
 def _is_covered_url(url: str, scheme: str, host: str, port: int | None, path: str) -> bool:
@@ -243,8 +261,8 @@ def _is_host_name(bucket: str) -> bool:
     )
 
 
-def _is_region(region: str) -> bool:
-    """Whether botocore accepts the name: a label that is no number."""
+def is_region(region: str) -> bool:
+    """Return whether botocore accepts the name of a region: a label that is no number."""
     return (
         0 < len(region) <= 63
         and _LABEL.issuperset(region)

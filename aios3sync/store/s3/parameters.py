@@ -5,10 +5,9 @@ Unset options send nothing. SSE-C keys stay raw bytes here: the transport encode
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
-from urllib.parse import urlencode
+from binascii import b2a_base64
 
 from aios3sync._typing import Any, Final
 from aios3sync.errors import UsageError
@@ -121,8 +120,8 @@ def encoded_customer(key: bytes) -> dict[str, str]:
     digest = hashlib.md5(key, usedforsecurity=False).digest()
     return {
         "SSECustomerAlgorithm": "AES256",
-        "SSECustomerKey": base64.b64encode(key).decode("ascii"),
-        "SSECustomerKeyMD5": base64.b64encode(digest).decode("ascii"),
+        "SSECustomerKey": _base64(key),
+        "SSECustomerKeyMD5": _base64(digest),
     }
 
 
@@ -142,7 +141,7 @@ def payload_checksum(algorithm: str, body: Body) -> dict[str, str]:
     """
     if not algorithm:
         return {}
-    return {checksum_member(algorithm): base64.b64encode(checksum_of(algorithm, body)).decode("ascii")}
+    return {checksum_member(algorithm): _base64(checksum_of(algorithm, body))}
 
 
 def _stored(options: PutOptions) -> dict[str, Any]:
@@ -152,6 +151,8 @@ def _stored(options: PutOptions) -> dict[str, Any]:
     if options.metadata:
         parameters["Metadata"] = dict(options.metadata)
     if options.tags:
+        from urllib.parse import urlencode
+
         parameters["Tagging"] = urlencode(options.tags)
     return parameters | sse_customer(options.sse_customer_key)
 
@@ -174,3 +175,7 @@ def lifetime(expires: float, method: str) -> int:
     if not (math.isfinite(expires) and 1 <= expires <= MAX_EXPIRES):
         raise UsageError(f"expires: {expires} is not between 1 second and 7 days ({MAX_EXPIRES} seconds)")
     return int(expires)
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode("ascii")

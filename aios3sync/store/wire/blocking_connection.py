@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import socket
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-
 from aios3sync._typing import Final
-from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint, NotPlainError
+from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint
 from aios3sync.store.wire.http_response import HttpResponse
-from aios3sync.store.wire.requests import MAX_XML, HttpRequest
+from aios3sync.store.wire.plain_answer import PlainAnswer
+from aios3sync.store.wire.requests import HttpRequest
 
-__all__ = ("AT_ONCE", "OK", "Answer", "BlockingConnection")
+__all__ = ("AT_ONCE", "BlockingConnection")
 
 _PATIENCE_S: Final = 1.0
 """Seconds to wait for bytes of a response; a run would show that it waits."""
 AT_ONCE: Final = 256 * 1024
 """Bytes that are received with one call."""
-OK: Final = 200
 
 
 class BlockingConnection:
@@ -57,7 +55,7 @@ class BlockingConnection:
             NotPlainError: the response is not HTTP, or is incomplete.
             OSError: there is none.
         """
-        answer = Answer()
+        answer = PlainAnswer()
         while not answer.ended:
             answer.feed(self._socket.recv(AT_ONCE))
         self._ended = not answer.keeps_alive
@@ -69,64 +67,3 @@ class BlockingConnection:
 
     def _connected(self) -> socket.socket:
         return self._endpoint.encrypted(self._endpoint.connected(), shake=True)
-
-
-class Answer:
-    """One HTTP response while it is received; the parser calls the methods ``on_…``.
-
-    Attributes:
-        status: of the response; the body of a refusal is not waited for.
-        headers: names in lower case.
-        body: its pieces.
-        ended: whether it is complete.
-        keeps_alive: whether another request may follow on its connection.
-    """
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.body: list[bytes] = []
-        self.ended = False
-        self.keeps_alive = False
-        self._received = 0
-        self._parser = HttpResponseParser(self)
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes; none where the connection has ended.
-
-        Raises:
-            NotPlainError: they are not those of a response.
-        """
-        if not data:
-            raise NotPlainError("the connection ended before the answer")
-        self._received += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            raise NotPlainError("the answer is not HTTP, or there is another one after it") from None
-        if self._received > MAX_XML:
-            raise NotPlainError("the answer is too long")
-
-    def response(self) -> HttpResponse:
-        """Return the response."""
-        return HttpResponse(self.status, self.headers, b"".join(self.body))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        self.headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        """Check the status: a refusal is left to a store, which reports it."""
-        if self.ended:
-            raise NotPlainError("another answer after the one that was asked for")
-        self.status = self._parser.get_status_code()
-        self.ended = self.status != OK
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a piece of the body."""
-        self.body.append(body)
-
-    def on_message_complete(self) -> None:
-        """The response is complete."""
-        self.keeps_alive = self._parser.should_keep_alive()
-        self.ended = True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aios3sync._typing import Final
 from aios3sync.store.protocol import ListPage
-from aios3sync.store.wire.blocking_connection import OK, BlockingConnection
+from aios3sync.store.wire.blocking_connection import BlockingConnection
 from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint, NotPlainError
 from aios3sync.store.wire.list_xml import list_page
+from aios3sync.store.wire.plain_answer import OK
 from aios3sync.store.wire.request_builder import RequestBuilder
 
 __all__ = ("BlockingPages",)

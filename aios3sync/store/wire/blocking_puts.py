@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.core.etag import is_opaque_encryption, same_etag
 from aios3sync.store.protocol import PutResult, SmallPut
-from aios3sync.store.wire.blocking_connection import OK
 from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint, NotPlainError
 from aios3sync.store.wire.http_response import HttpResponse
+from aios3sync.store.wire.plain_answer import OK
 from aios3sync.store.wire.polled_exchange import PolledExchange
 from aios3sync.store.wire.request_builder import RequestBuilder
 from aios3sync.store.wire.requests import HttpRequest

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from urllib.parse import unquote_plus
-from xml.etree.ElementTree import Element
 
 from aios3sync._typing import Final
 from aios3sync.core.entries import Restore, TargetEntry
@@ -20,7 +18,7 @@ from aios3sync.core.numbers import LARGEST
 from aios3sync.store.protocol import ListPage
 from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.s3.markers import NoTokenError, next_marker
-from aios3sync.store.wire.xml_documents import children, document
+from aios3sync.store.wire.page_head import PageHead, read_head
 
 __all__ = (
     "decoded",
@@ -94,13 +92,12 @@ def marker_page(body: bytes, marker: str) -> ListPage:
 
 def _page(body: bytes) -> tuple[ListPage, dict[str, str]]:
     """Return the entries of a page and its own fields."""
-    root, fields = plain_entries(body) or parsed_entries(body)
-    space = root.tag.removesuffix(_ROOT)
-    facts = children(root)
+    head, fields = plain_entries(body) or parsed_entries(body)
+    facts = head.facts
     encoded = facts.get("EncodingType") == "url"
     try:
         entries = _entries(fields, encoded)
-        prefixes = [decoded(prefix, encoded) for prefix in _prefixes(root, space)]
+        prefixes = [decoded(prefix, encoded) for prefix in head.prefixes]
     except (ValueError, OverflowError) as error:
         raise InvalidAnswerError("an entry that is not one") from error
     return ListPage(entries, prefixes, None), facts
@@ -114,8 +111,8 @@ def is_truncated(facts: Mapping[str, str]) -> bool:
     return said == "true"
 
 
-def plain_entries(body: bytes) -> tuple[Element, list[_Fields]] | None:
-    """Return the page without its entries, and the entries; ``None`` where some are not in the plain form.
+def plain_entries(body: bytes) -> tuple[PageHead, list[_Fields]] | None:
+    """Return the fields of the page itself, and the entries; ``None`` where some are not in the plain form.
 
     Nothing is skipped: an entry has one begin and one end, so if there are no more of either than entries,
     and each end but the last is followed by a begin, the entries have nothing between them. The rest without
@@ -132,14 +129,14 @@ def plain_entries(body: bytes) -> tuple[Element, list[_Fields]] | None:
     count = len(fields)
     if (text.count(_BEGIN), text.count(_END), text.count(_END + _BEGIN)) != (count, count, count - 1):
         return None
-    root = document(f"{text[:start]}<Contents/>{text[end:]}", _ROOT)
-    if sum(child.tag.endswith("Contents") for child in root) != 1:
-        return None
-    return root, fields
+    head = read_head(f"{text[:start]}<Contents/>{text[end:]}", _ROOT)
+    return (head, fields) if head.contents == 1 else None
 
 
-def parsed_entries(body: bytes) -> tuple[Element, list[_Fields]]:
-    """Return the page and its entries, in any form of XML."""
+def parsed_entries(body: bytes) -> tuple[PageHead, list[_Fields]]:
+    """Return the fields of the page and its entries, in any form of XML."""
+    from aios3sync.store.wire.xml_documents import children, document  # few pages have another form
+
     root = document(body, _ROOT)
     space = root.tag.removesuffix(_ROOT)
     names = [f"{space}{name}" for name in ("Key", "LastModified", "ETag", "Size", "StorageClass")]
@@ -154,7 +151,12 @@ def parsed_entries(body: bytes) -> tuple[Element, list[_Fields]]:
             fields.append(
                 (text(key, ""), text(modified, ""), etag_text, text(size, ""), text(storage, ""), restore)
             )
-    return root, fields
+    prefixes = [
+        prefix.text or ""
+        for group in root.iterfind(f"{space}CommonPrefixes")
+        for prefix in group.iterfind(f"{space}Prefix")
+    ]
+    return PageHead(children(root), prefixes, len(fields)), fields
 
 
 def _entries(fields: Iterable[_Fields], encoded: bool) -> list[TargetEntry]:
@@ -166,7 +168,7 @@ def _entries(fields: Iterable[_Fields], encoded: bool) -> list[TargetEntry]:
         if len(size) > _LONGEST and int(size) > LARGEST:
             raise InvalidAnswerError("an entry of a size that no object has")
         if encoded and ("%" in key or "+" in key):
-            key = unquote_plus(key, errors="strict")
+            key = decoded(key, encoded=True)
         moment = timestamp(modified, minutes) if modified else 0.0
         # Half the time of the constructor, which is a function of Python.
         status = _restore_of(restore) if restore else ""
@@ -181,15 +183,13 @@ def _restore_of(status: str) -> Restore:
     return "done" if "<RestoreExpiryDate>" in status else ""
 
 
-def _prefixes(root: Element, space: str) -> Iterable[str]:
-    for group in root.iterfind(f"{space}CommonPrefixes"):
-        for prefix in group.iterfind(f"{space}Prefix"):
-            yield prefix.text or ""
-
-
 def decoded(text: str, encoded: bool) -> str:
     """Return a key decoded; servers encode only where they say so, and most write a space as ``+``."""
-    return unquote_plus(text, errors="strict") if encoded else text
+    if not encoded or ("%" not in text and "+" not in text):
+        return text
+    from urllib.parse import unquote_plus  # most keys are written as they are
+
+    return unquote_plus(text, errors="strict")
 
 
 def timestamp(text: str, minutes: dict[str, float]) -> float:

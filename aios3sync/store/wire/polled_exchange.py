@@ -14,12 +14,13 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
 
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.store.wire.blocking_connection import AT_ONCE, Answer
+from aios3sync._typing import Final, Generic, TypeVar
+from aios3sync.store.wire.blocking_connection import AT_ONCE
 from aios3sync.store.wire.blocking_endpoint import BlockingEndpoint
 from aios3sync.store.wire.http_response import HttpResponse
+from aios3sync.store.wire.plain_answer import PlainAnswer
 from aios3sync.store.wire.requests import HttpRequest
 
 __all__ = ("Exchanged", "PolledExchange")
@@ -189,7 +190,7 @@ class _Line(Generic[T]):
         self.number = connection.fileno()
         self.awaited = 0
         self.is_established = False
-        self.answer = Answer()
+        self.answer = PlainAnswer()
         self._endpoint = endpoint
         self._is_encrypted = False
         self._out = memoryview(b"")
@@ -198,7 +199,7 @@ class _Line(Generic[T]):
         """Take the next request."""
         self.tag, self.size, self.began = tag, size, time.monotonic()
         self._out = memoryview(message)
-        self.answer = Answer()
+        self.answer = PlainAnswer()
 
     def advance(self) -> int:
         """Do what is possible now; return what to wait for, 0 if the response is complete.

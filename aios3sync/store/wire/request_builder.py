@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import md5 as md5_of
 from hashlib import sha256 as sha256_of
 from operator import attrgetter
-from urllib.parse import quote
 
 from aios3sync._lazy import lazy_pattern
 from aios3sync._typing import Any, Final
@@ -46,7 +44,6 @@ _COMMON: Final = attrgetter(
 )
 _OF_COPY: Final = ("x-amz-content-sha256", "x-amz-copy-source", "x-amz-copy-source-if-match")
 _MOST_TEMPLATES: Final = 512
-_PLAIN_ETAG: Final = re.compile(r"[A-Za-z0-9-]+").fullmatch
 _RESTORES: Final = {"x-amz-optional-object-attributes": "RestoreStatus"}
 _SMALL_OBJECT: Final = 16 * 2**20
 # Access points are named by ARN, and their objects below "/object/"
@@ -89,7 +86,7 @@ class RequestBuilder:
             template = put_template(options)
             if not conditional:
                 self._remember(common, template)
-        values: tuple[str, ...] = (b64encode(md5).decode("ascii"), sha256)
+        values: tuple[str, ...] = (b2a_base64(md5, newline=False).decode("ascii"), sha256)
         if options.checksum:
             (checksum,) = payload_checksum(options.checksum, body).values()
             values = (values[0], checksum, sha256)
@@ -122,7 +119,9 @@ class RequestBuilder:
         span = range_header(start, length)
         # Whoever asks for a range has room for that; what ignores ranges may send small objects as a whole.
         most = MAX_OBJECT if length is None else max(length, _SMALL_OBJECT)
-        if span and _PLAIN_ETAG(if_match) and not (if_none_match or version_id):  # every object of a download
+        if (
+            span and _is_plain_etag(if_match) and not (if_none_match or version_id)
+        ):  # every object of a download
             template, values = self._of_version, (if_match, span, EMPTY_SHA256)
             if template is None:
                 names = ("if-match", "range", "x-amz-content-sha256")
@@ -196,7 +195,7 @@ class RequestBuilder:
         """DeleteObjects."""
         body = delete_body(items)
         headers = headers_of(self.paid)
-        headers["content-md5"] = b64encode(md5_of(body, usedforsecurity=False).digest()).decode("ascii")
+        headers["content-md5"] = _content_md5(body)
         headers["content-type"] = "application/xml"
         digest = sha256_of(body).hexdigest()
         return http_request(
@@ -223,7 +222,7 @@ class RequestBuilder:
         stored = partial(copy_parameters, options, keep_metadata=keep_metadata)
         conditional = options is not None and (bool(options.if_match) or options.if_none_match)
         customer_key = self._customer_key if source.customer_key is None else source.customer_key
-        if conditional or customer_key or not _PLAIN_ETAG(source.etag):
+        if conditional or customer_key or not _is_plain_etag(source.etag):
             headers = headers_of(self.paid | self.source(bucket, source) | stored())
             return http_request("CopyObject", key, "PUT", (), headers, idempotent=not conditional)
         # Every object of a sync between buckets: the same headers, but for what names the source.
@@ -277,12 +276,22 @@ class RequestBuilder:
         self._templates[common] = template
 
 
+def _is_plain_etag(etag: str) -> bool:
+    return etag.isascii() and etag.replace("-", "").isalnum()
+
+
+def _content_md5(body: bytes) -> str:
+    return b2a_base64(md5_of(body, usedforsecurity=False).digest(), newline=False).decode("ascii")
+
+
 def _version_query(version_id: str) -> list[tuple[str, str]]:
     return [("versionId", version_id)] if version_id else []
 
 
 def _copy_source(bucket: str, key: str, version_id: str) -> str:
     """Return the address of an object, or of one version of it, as a header names it."""
+    from urllib.parse import quote
+
     try:
         name = quote(bucket)
     except UnicodeEncodeError:

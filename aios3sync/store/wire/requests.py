@@ -6,12 +6,11 @@ is computed once, as a :class:`HeaderTemplate`.
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from hashlib import md5
-from urllib.parse import quote
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync._namedtuple import NamedTuple
 from aios3sync._typing import Any, Final
 from aios3sync.store.protocol import Body, PutOptions
@@ -58,8 +57,8 @@ _CUSTOMER_KEYS: Final[Mapping[str, str]] = {
     "SSECustomerKey": "x-amz-server-side-encryption-customer-key",
     "CopySourceSSECustomerKey": "x-amz-copy-source-server-side-encryption-customer-key",
 }
-_TOKEN: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+").fullmatch
-_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]").search
+_TOKEN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+.^_`|~-")
+_CONTROL: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127)))
 
 
 class InvalidRequestError(ValueError):
@@ -78,10 +77,10 @@ class HeaderTemplate:
 
     def __init__(self, constant: Mapping[str, str], varying: Sequence[str]) -> None:
         for name in (*constant, *varying):
-            if not _TOKEN(name):
+            if not name or not _TOKEN.issuperset(name):
                 raise InvalidRequestError(f"{name!r} is not the name of a header")
         for name, value in constant.items():
-            if _CONTROL(value):
+            if not _CONTROL.isdisjoint(value):
                 raise InvalidRequestError(f"the value of {name} has control characters")
         self.constant = constant
         self.varying = tuple(varying)
@@ -95,9 +94,9 @@ def headers_of(parameters: Mapping[str, Any]) -> dict[str, str]:
     for member, value in parameters.items():
         if member in _CUSTOMER_KEYS:
             name = _CUSTOMER_KEYS[member]
-            headers[name] = b64encode(value).decode("ascii")
+            headers[name] = b2a_base64(value, newline=False).decode("ascii")
             digest = md5(value, usedforsecurity=False).digest()
-            headers[f"{name}-md5"] = b64encode(digest).decode("ascii")
+            headers[f"{name}-md5"] = b2a_base64(digest, newline=False).decode("ascii")
         elif member == "Metadata":
             headers |= {f"x-amz-meta-{name.lower()}": text for name, text in value.items()}
         elif member.startswith("Checksum"):
@@ -112,7 +111,7 @@ MAX_XML: Final = 32 * 2**20
 MAX_OBJECT: Final = 5 * 2**30
 """Bytes of the longest body of an object: what one PutObject can store."""
 
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9/_.~-]+").fullmatch
+_PLAIN_KEY: Final = lazy_pattern(r"[A-Za-z0-9/_.~-]+")
 
 
 class HttpRequest(NamedTuple):
@@ -151,10 +150,12 @@ def object_path(key: str) -> str:
     Raises:
         InvalidRequestError: the key is empty, which would name the bucket, or is not Unicode.
     """
-    if _PLAIN_KEY(key):
+    if _PLAIN_KEY.fullmatch(key):
         return key
     if not key:
         raise InvalidRequestError("the key is empty")
+    from urllib.parse import quote  # takes as long to load as a hundred requests to be signed
+
     try:
         return quote(key, safe="/~")
     except UnicodeEncodeError:

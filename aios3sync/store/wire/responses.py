@@ -6,12 +6,10 @@ not pass as a success.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Final
-from urllib.parse import urlsplit
 
+from aios3sync._lazy import lazy_pattern
+from aios3sync._typing import Final
 from aios3sync.core.checksums import ALGORITHMS, ObjectChecksum, read_checksum
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.text import printable
@@ -42,10 +40,9 @@ _META: Final = b"x-amz-meta-"
 _CUSTOMER: Final = b"x-amz-server-side-encryption-customer-algorithm"
 _CHECKSUMS: Final = tuple((f"x-amz-checksum-{name}".encode(), name) for name in ALGORITHMS)
 _LONGEST_CODE: Final = 100
-_FIRST_BYTE: Final = re.compile(rb"\s*bytes\s+([0-9]{1,19})-")
-_RANGE: Final = re.compile(rb"\s*bytes\s+([0-9]{1,19})-([0-9]{1,19})/")
+_FIRST_BYTE: Final = lazy_pattern(rb"\s*bytes\s+([0-9]{1,19})-")
+_RANGE: Final = lazy_pattern(rb"\s*bytes\s+([0-9]{1,19})-([0-9]{1,19})/")
 _PARTIAL: Final = 206
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 def put_result(answer: HttpResponse) -> PutResult:
@@ -213,8 +210,14 @@ def error_answer(answer: HttpResponse) -> ErrorAnswer:
     code = printable(facts.get("Code", "").strip())[:_LONGEST_CODE]
     message = with_limit(facts.get("Message", ""), facts.get("MaxSizeAllowed", ""))
     if not code:
-        code, message = str(status), _PHRASES.get(status, "")
+        code, message = str(status), _phrase(status)
     return ErrorAnswer(code, status, message, text_headers(answer), facts.get("Region", ""))
+
+
+def _phrase(status: int) -> str:
+    from http import HTTPStatus  # a run without errors has no phrase
+
+    return HTTPStatus(status).phrase if status in {*HTTPStatus} else ""
 
 
 def _error_facts(body: bytes) -> dict[str, str]:
@@ -242,8 +245,8 @@ def hidden_error(answer: HttpResponse) -> ErrorAnswer | None:
 
 
 _MISDIRECTED: Final = (301, 302, 307, 308, 400)
-_NAME: Final = re.compile(r"[a-z0-9-]{2,64}")
-_IN_HOST: Final = re.compile(r"(?<=s3[.-])(?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-\d{1,2})\.amazonaws\.com")
+_NAME: Final = lazy_pattern(r"[a-z0-9-]{2,64}")
+_IN_HOST: Final = lazy_pattern(r"(?<=s3[.-])(?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-\d{1,2})\.amazonaws\.com")
 # S3 itself allows 15 minutes.
 _TOLERATED: Final = 60.0
 
@@ -257,6 +260,8 @@ def region_from_refusal(status: int, refusal: ErrorAnswer) -> str:
         return ""
     region = refusal.region or refusal.headers.get("x-amz-bucket-region", "")
     if not region:
+        from urllib.parse import urlsplit
+
         host = urlsplit(refusal.headers.get("location", "")).hostname or ""
         found = _IN_HOST.search(host) if is_aws_host(host) else None
         region = found[1] if found else ""

@@ -9,14 +9,13 @@ these are left to botocore's chain.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._typing import Final
 from aios3sync.options import ConnectOptions
-from aios3sync.store.s3.addresses import US_EAST_1, EndpointSettings
+from aios3sync.store.s3.addresses import US_EAST_1, EndpointSettings, is_region
 from aios3sync.store.s3.aws_files import AwsProfile, UnknownSettingsError, read_profile
 from aios3sync.store.s3.endpoint_config import configured_endpoint, is_true
 
@@ -97,7 +96,6 @@ _WITH_PROXIES: Final = ("darwin", "win32")
 """Systems with proxy settings outside of the environment."""
 _MODELS: Final = "~/.aws/models"
 """Where botocore looks for descriptions of services and endpoints before its own."""
-_REGION: Final = re.compile(r"(?![0-9]+\Z)(?!-)[a-zA-Z0-9-]{1,63}(?<!-)")
 _STYLES: Final = ("auto", "path", "virtual")
 _QUOTES: Final = "\"'"
 
@@ -183,7 +181,7 @@ def _needs_no_region(
 
 
 def _checked_region(region: str) -> str:
-    if not _REGION.fullmatch(region):
+    if not is_region(region):
         raise UnknownSettingsError("the region is no name of a region")
     return region
 

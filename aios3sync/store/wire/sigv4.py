@@ -12,7 +12,6 @@ import hmac
 import time
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import quote
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
@@ -31,6 +30,8 @@ __all__ = (
 EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
+"""What is never percent-encoded (RFC 3986, 2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,18 @@ class Signer:
 
 
 def encoded(text: str) -> str:
-    """Return ``text`` as one part of a query, percent-encoded as signatures demand."""
-    return quote(text, safe="-_.~")
+    """Return ``text`` as one part of a query, percent-encoded as signatures demand.
+
+    Raises:
+        UnicodeEncodeError: it is not valid Unicode.
+    """
+    if _UNRESERVED.issuperset(text):
+        return text
+    return "".join(letter if letter in _UNRESERVED else _percent(letter) for letter in text)
+
+
+def _percent(letter: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter.encode())
 
 
 def canonical_query(parameters: Iterable[tuple[str, str]]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync._typing import Final
 from aios3sync.store.protocol import DeleteItem, ListedPart, RestoreRequest
 from aios3sync.store.s3.parameters import checksum_member
@@ -13,7 +13,7 @@ from aios3sync.store.wire.requests import InvalidRequestError
 __all__ = ("complete_body", "delete_body", "restore_body")
 
 _NAMESPACE: Final = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-_MARKUP: Final = re.compile("[&<>\r\n\t]").search
+_MARKUP: Final = lazy_pattern("[&<>\r\n\t]")
 # Line ends and tabs as references, else a parser reads them as other white space: another key.
 _ESCAPES: Final = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;", "\n": "&#xA;", "\t": "&#x9;"}
@@ -57,7 +57,7 @@ def _part(part: ListedPart, member: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.translate(_ESCAPES) if _MARKUP(text) else text
+    return text.translate(_ESCAPES) if _MARKUP.search(text) else text
 
 
 def _encoded(text: str) -> bytes:

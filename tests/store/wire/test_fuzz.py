@@ -118,12 +118,15 @@ def test_the_quick_way_reads_what_the_parser_reads(body: bytes) -> None:
         return
     if quick is not None:
         assert quick[1] == parsed[1]
+        assert quick[0][:2] == parsed[0][:2]
 
 
 def test_the_common_form_is_read_by_the_quick_parser() -> None:
     quick = plain_entries(PAGE)
     assert quick is not None
-    assert quick[1] == parsed_entries(PAGE)[1]
+    head, entries = parsed_entries(PAGE)
+    assert quick[1] == entries
+    assert quick[0][:2] == head[:2]
     assert [entry.key for entry in list_page(PAGE, None).entries] == ["a b", "a b"]
     assert list_page(PAGE, None).prefixes == ["p/"]
 

@@ -31,7 +31,7 @@ def head_of(builder: RequestBuilder, etag: str, start: int, length: int | None) 
 def test_requests_of_one_version_are_those_of_any_other_read(monkeypatch: pytest.MonkeyPatch) -> None:
     builder = RequestBuilder(b"k" * 32, "requester")
     heads = [head_of(builder, ETAG, start, 100) for start in (0, 100)]
-    monkeypatch.setattr("aios3sync.store.wire.request_builder._PLAIN_ETAG", lambda _: None)
+    monkeypatch.setattr("aios3sync.store.wire.request_builder._is_plain_etag", lambda _: False)
     assert heads == [head_of(builder, ETAG, start, 100) for start in (0, 100)]
     assert b"if-match:" + ETAG.encode() in heads[0]
     assert b"range:bytes=100-199" in heads[1]

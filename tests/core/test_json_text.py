@@ -1,0 +1,61 @@
+"""Short JSON is read and written as ``json`` does it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from aios3sync.core.json_text import read_json, write_texts
+
+TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(TEXTS, inside, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES, st.sampled_from(["", " ", "\n"]), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_a_document_is_read(value: object, around: str, separators: tuple[str, str]) -> None:
+    text = json.dumps(value, separators=separators)
+    assert read_json(f"{around}{text}{around}") == json.loads(text)
+
+
+@given(st.text('[]{}",:01tfnule\\ \n\x00é', max_size=12))
+@example("")
+@example("1 2")
+@example("[1]]")
+@example('"a')
+def test_what_is_no_document_is_refused_as_json_refuses_it(text: str) -> None:
+    assert outcome(read_json, text) == outcome(json.loads, text)
+
+
+def outcome(read: Callable[[str], object], text: str) -> object:
+    """What it returns, or the words in which it refuses."""
+    try:
+        return read(text)
+    except ValueError as error:
+        return f"refused: {error}"
+
+
+@given(st.lists(TEXTS, max_size=5))
+@example(["/a b", "aws", "bkt", ""])
+@example(['"', "\\", "\x7f", "\n", "é", "\udc80"])
+def test_texts_are_written(texts: list[str]) -> None:
+    assert write_texts(texts) == json.dumps(texts)
+
+
+def test_json_is_not_loaded_for_a_plain_document() -> None:
+    program = """
+import sys
+from aios3sync.core.json_text import read_json, write_texts
+assert read_json('{"complete":true,"mounts":["a/"],"listed_at":1.5}')["listed_at"] == 1.5
+assert write_texts(["a", "b c"]) == '["a", "b c"]'
+assert not {"json", "re", "typing"} & {*sys.modules}, sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=240)

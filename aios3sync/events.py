@@ -13,9 +13,9 @@ the catalog follow a run in this way.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.errors import AioS3SyncError
 from aios3sync.report import Failure

@@ -13,10 +13,10 @@ The live view and the event lines of the command line show it, and applications 
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
+from aios3sync._typing import TYPE_CHECKING, Any, Final
 from aios3sync.events import (
     BytesReceived,
     BytesSent,

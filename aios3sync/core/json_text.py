@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aios3sync._typing import Any
 
-__all__ = ("read_json", "write_texts")
+__all__ = ("read_json", "write_json", "write_texts")
 
 
 class _Context:
@@ -36,6 +36,24 @@ def read_json(text: str) -> Any:
     import json
 
     return json.loads(text)
+
+
+def write_json(value: Any) -> str:
+    """Return the shortest form of what ``json.dumps`` returns.
+
+    Raises:
+        TypeError: JSON has no such value.
+    """
+    make: Any
+    try:
+        from _json import encode_basestring_ascii as quoted
+        from _json import make_encoder as make
+
+        return "".join(make({}, None, quoted, None, ":", ",", False, False, True)(value, 0))
+    except (ImportError, TypeError):
+        import json  # another interpreter, or the words of the error
+
+        return json.dumps(value, separators=(",", ":"))
 
 
 def write_texts(texts: list[str]) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
+
+from aios3sync._typing import Final
 
 __all__ = ("open_beneath",)
 

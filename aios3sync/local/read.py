@@ -13,8 +13,8 @@ import resource
 import stat
 import time
 from collections.abc import Sequence
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.core.digests import fed
 from aios3sync.local.beneath import open_beneath
 

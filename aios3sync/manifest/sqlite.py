@@ -17,7 +17,7 @@ from aios3sync._dataclass import defaults_of
 from aios3sync._typing import Any, Final, TypeVar
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.core.json_text import read_json
+from aios3sync.core.json_text import read_json, write_json
 from aios3sync.core.numbers import from_sqlite, to_sqlite
 from aios3sync.errors import DamagedManifestError, ManifestError, TemporarySpaceError
 from aios3sync.local.temporary import no_space
@@ -184,9 +184,7 @@ class SqliteManifest:
         return None if row is None else dict(read_json(row[0]))
 
     def _write_state(self, name: str, value: Mapping[str, Any]) -> None:
-        import json  # a run that changes nothing reads only
-
-        text = json.dumps(value, separators=(",", ":"))
+        text = write_json(value)
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, text))
 
     async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:

@@ -58,7 +58,7 @@ COSTLY = words(
 # Everyone reads the manifest.
 UNCHANGED = words("datetime signal sqlite3")
 # One connection that waits, and the parser of listings.
-LISTED = UNCHANGED | words("enum hashlib json re selectors socket xml")
+LISTED = UNCHANGED | words("enum hashlib re selectors socket xml")
 # One connection that waits.
 SENT = UNCHANGED | words("enum hashlib json re selectors socket")
 # The event loop: asyncio itself loads ssl, subprocess and logging.

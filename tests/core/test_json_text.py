@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aios3sync.core.json_text import read_json, write_texts
+from aios3sync.core.json_text import read_json, write_json, write_texts
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 VALUES = st.recursive(
@@ -43,6 +44,17 @@ def outcome(read: Callable[[str], object], text: str) -> object:
         return f"refused: {error}"
 
 
+@given(VALUES)
+@example({"a": float("inf"), "b": [{}, [], ()]})
+def test_a_document_is_written(value: object) -> None:
+    assert write_json(value) == json.dumps(value, separators=(",", ":"))
+
+
+def test_what_json_has_no_words_for_is_refused() -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json([b""])
+
+
 @given(st.lists(TEXTS, max_size=5))
 @example(["/a b", "aws", "bkt", ""])
 @example(['"', "\\", "\x7f", "\n", "é", "\udc80"])
@@ -53,8 +65,9 @@ def test_texts_are_written(texts: list[str]) -> None:
 def test_json_is_not_loaded_for_a_plain_document() -> None:
     program = """
 import sys
-from aios3sync.core.json_text import read_json, write_texts
+from aios3sync.core.json_text import read_json, write_json, write_texts
 assert read_json('{"complete":true,"mounts":["a/"],"listed_at":1.5}')["listed_at"] == 1.5
+assert write_json({"a": [1, None]}) == '{"a":[1,null]}'
 assert write_texts(["a", "b c"]) == '["a", "b c"]'
 assert not {"json", "re", "typing"} & {*sys.modules}, sys.modules
 """

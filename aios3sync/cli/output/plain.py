@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.cli.errors import print_error, print_stopping
 from aios3sync.cli.output.conclusion import PlainReport
 from aios3sync.cli.output.lines import Lines

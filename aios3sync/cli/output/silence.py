@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.progress import Progress
 
 __all__ = ("Silence",)

@@ -6,8 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
 
+from aios3sync._typing import Final
 from aios3sync.cli.output.view import Output
 from aios3sync.core.text import printable
 

@@ -122,8 +122,13 @@ def plain_entries(body: bytes) -> tuple[PageHead, list[_Fields]] | None:
         text = body.decode()
     except UnicodeDecodeError:
         return None
+    if "<!" in text:
+        return None
     start, end = text.find(_BEGIN), text.rfind(_END) + len(_END)
-    if start < 0 or end <= start or "<!" in text:
+    if start < 0:
+        head = read_head(text, _ROOT)
+        return None if head.contents else (head, [])
+    if end <= start:
         return None
     fields: list[_Fields] = _CONTENTS.findall(text, start, end)
     count = len(fields)

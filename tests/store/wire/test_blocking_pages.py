@@ -133,7 +133,7 @@ async def test_an_odd_answer_is_an_error(case: str, monkeypatch: pytest.MonkeyPa
 
 
 async def test_an_endless_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.store.wire.blocking_connection.MAX_XML", 100)
+    monkeypatch.setattr("aios3sync.store.wire.plain_answer.MAX_XML", 100)
     async with canned_server() as server:
         server.will(200, document("p/a"))
         with pytest.raises(NotPlainError, match="too long"):

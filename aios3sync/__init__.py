@@ -26,8 +26,9 @@ library.
 from __future__ import annotations
 
 from aios3sync._lazy import lazy_names
-from aios3sync._typing import TYPE_CHECKING
 from aios3sync._version import __version__ as __version__
+
+TYPE_CHECKING = False  # the name by which type checkers know it; a command line does not load typing
 
 if TYPE_CHECKING:
     from aios3sync.catalog.catalog import Catalog

@@ -1,10 +1,10 @@
 """Names of ``typing`` for the modules that the most common command lines load, which do not load ``typing``.
 
 With ``re``, which it imports, ``typing`` takes a sixth of the time of a sync that has nothing to do, and such
-a sync evaluates no annotation. A process that has loaded ``typing`` already, as applications have, gets the
-names of ``typing`` itself. Elsewhere stand-ins take their places: classes can be derived from them, types can
-be written with them, and the types of the fields of options can be read. Only ``isinstance`` with a protocol
-needs ``typing``.
+a sync evaluates no annotation. So stand-ins take the places of its names in the process of a command line:
+classes can be derived from them, types can be written with them, and the types of the fields of options can
+be read. Only ``isinstance`` with a protocol needs ``typing``. An application, or a command line whose
+interpreter has loaded ``typing`` already, gets the names themselves.
 """
 
 from __future__ import annotations
@@ -15,8 +15,16 @@ from types import NoneType, UnionType
 __all__: tuple[str, ...] = ()
 
 TYPE_CHECKING = False
+_PROGRAM = "aios3sync.__main__"
 
-if TYPE_CHECKING or "typing" in sys.modules:
+
+def _is_program() -> bool:
+    """Whether this process was started for a command line: with ``-m``, or by the console script."""
+    started = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return _PROGRAM in sys.modules or getattr(started, "name", "") == _PROGRAM
+
+
+if TYPE_CHECKING or "typing" in sys.modules or not _is_program():
     from typing import IO as IO
     from typing import Annotated as Annotated
     from typing import Any as Any

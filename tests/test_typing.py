@@ -1,4 +1,4 @@
-"""The stand-ins for ``typing``, in processes that have not loaded it: what pytest runs in has."""
+"""The stand-ins for ``typing``, in processes of command lines: that of pytest has loaded it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 BEGIN = """
 import sys
 assert "typing" not in sys.modules, "some module of this environment loads it at the start"
+import aios3sync.__main__
 import aios3sync._typing as names
 assert "typing" not in sys.modules
 """
@@ -75,6 +76,37 @@ def test_the_stand_ins_have_the_names_of_typing() -> None:
     import aios3sync._typing as names
 
     program = "print(' '.join(vars(names)))"
-    here = {name for name in typing.__all__ if vars(names).get(name) is getattr(typing, name)}
+    every = {*typing.__all__} - {"TYPE_CHECKING"}
+    here = {name for name in every if vars(names).get(name) is getattr(typing, name)}
     assert "Protocol" in here
-    assert {*run(program).split()} & {*typing.__all__} - {"TYPE_CHECKING"} == here
+    assert {*run(program).split()} & every == here
+
+
+@pytest.mark.parametrize(
+    "first", ["import aios3sync", "from aios3sync import SyncOptions", "import aios3sync.options"]
+)
+def test_an_application_gets_typing_whatever_it_imports_first(first: str) -> None:
+    """So that libraries for validation can read the types of options."""
+    program = f"""
+{first}
+import typing
+from aios3sync.options import SyncOptions
+print(typing.get_type_hints(SyncOptions)["check"])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=True
+    )
+    assert ended.stdout == "typing.Literal['auto', 'list', 'content']\n"
+
+
+def test_a_module_that_is_run_is_a_command_line() -> None:
+    """``python -m aios3sync`` loads no ``typing`` either."""
+    ended = subprocess.run(
+        [sys.executable, "-v", "-m", "aios3sync", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    assert "import 'aios3sync._typing'" in ended.stderr
+    assert "import 'typing'" not in ended.stderr

@@ -9,7 +9,7 @@ from importlib import import_module
 from aios3sync._dataclass import dataclass, defaults_of, replace
 from aios3sync._typing import Any, Final, Protocol, Self
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.core.json_text import write_texts
+from aios3sync.manifest.json_text import write_texts
 
 __all__ = ("Binding", "BlockingManifest", "Manifest", "ManifestPlace", "ManifestState", "Stat")
 

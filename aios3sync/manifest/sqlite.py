@@ -17,10 +17,10 @@ from aios3sync._dataclass import defaults_of
 from aios3sync._typing import Any, Final, TypeVar
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.core.json_text import read_json, write_json
 from aios3sync.core.numbers import from_sqlite, to_sqlite
 from aios3sync.errors import DamagedManifestError, ManifestError, TemporarySpaceError
 from aios3sync.local.temporary import no_space
+from aios3sync.manifest.json_text import read_json, write_json
 from aios3sync.manifest.lock import has_record_locks
 from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 

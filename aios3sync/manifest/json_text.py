@@ -1,4 +1,4 @@
-"""Reads and writes short JSON as ``json`` does, which is not loaded: it compiles six patterns. Pure."""
+"""Reads and writes short JSON as ``json`` does, which is not loaded: it compiles six patterns."""
 
 from __future__ import annotations
 

@@ -65,6 +65,8 @@ class _Pattern:
         self._text = text
 
     def __getattr__(self, name: str) -> Any:
+        if name[:2] == "__":  # asked for by what copies objects, of one that has no text yet
+            raise AttributeError(name)
         import re
 
         pattern: re.Pattern[Any] = re.compile(self._text() if callable(self._text) else self._text)

@@ -98,9 +98,20 @@ else:
         return protocol
 
     def get_origin(form):
-        """Return what a type was made of with brackets or ``|``, or ``None``."""
-        return UnionType if isinstance(form, UnionType) else getattr(form, "__origin__", None)
+        """Return what a type was made of with brackets or ``|``, or ``None``; a stand-in for any of these.
+
+        A module that is loaded later may have written the type with ``typing`` itself.
+        """
+        typing = sys.modules.get("typing")
+        if typing is None or isinstance(form, _Form):
+            return UnionType if isinstance(form, UnionType) else getattr(form, "__origin__", None)
+        origin = typing.get_origin(form)
+        meant = {typing.Annotated: Annotated, typing.Literal: Literal, typing.Union: Union}
+        return meant.get(origin, origin)
 
     def get_args(form):
         """Return the arguments of a type."""
-        return getattr(form, "__args__", ())
+        typing = sys.modules.get("typing")
+        if typing is None or isinstance(form, _Form):
+            return getattr(form, "__args__", ())
+        return typing.get_args(form)

@@ -20,6 +20,7 @@ from aios3sync.core.actions import (
     UpdateHeaders,
     Upload,
 )
+from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import Proof, part_count, part_size_candidates, proof, same_etag
 from aios3sync.core.parts import MAX_COPY_SIZE
 from aios3sync.core.policy import STAT_FIELDS, Policy, WantedHeaders
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aios3sync.core.actions import Action
-    from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+    from aios3sync.core.entries import RecordedEntry, SourceEntry
 
 __all__ = (
     "UNKNOWN",
     "Evidence",
+    "Knowledge",
     "Stored",
     "Unlisted",
     "decide",
@@ -60,9 +62,8 @@ class Unlisted(Enum):
 
 UNKNOWN: Final = Unlisted.UNKNOWN
 
-if TYPE_CHECKING:
-    Knowledge = TargetEntry | Literal[Unlisted.UNKNOWN] | None
-    """The target side of one key: an object, ``None`` for no object, or UNKNOWN where nothing was listed."""
+Knowledge = TargetEntry | Literal[Unlisted.UNKNOWN] | None
+"""The target side of one key: an object, ``None`` for no object, or UNKNOWN where nothing was listed."""
 
 
 def decide(

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import get_type_hints
 
 from aios3sync._dataclass import asdict, dataclass, replace
+from aios3sync._typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
 from aios3sync.stats.fingerprint import Fingerprint
 from aios3sync.stats.model import BucketStats, CacheFacts
 

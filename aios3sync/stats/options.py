@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict
 
 from aios3sync._dataclass import dataclass, field, replace
+from aios3sync._typing import get_args
 from aios3sync.errors import UsageError
 from aios3sync.field_types import Seconds, Texts, conform
 from aios3sync.stats.model import Mode

@@ -1,10 +1,10 @@
 """Names of ``typing`` for the modules that the most common command lines load, which do not load ``typing``.
 
 With ``re``, which it imports, ``typing`` takes a sixth of the time of a sync that has nothing to do, and such
-a sync evaluates no annotation. So stand-ins take the places of its names in the process of a command line:
+a sync evaluates no annotation. So stand-ins take the places of its names in a process that runs a sync:
 classes can be derived from them, types can be written with them, and the types of the fields of options can
-be read. Only ``isinstance`` with a protocol needs ``typing``. An application, or a command line whose
-interpreter has loaded ``typing`` already, gets the names themselves.
+be read. Only ``isinstance`` with a protocol needs ``typing``. An application, another command, or a process
+whose interpreter has loaded ``typing`` already gets the names themselves.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ TYPE_CHECKING = False
 _PROGRAM = "aios3sync.__main__"
 
 
-def _is_program() -> bool:
-    """Whether this process was started for a command line: with ``-m``, or by the console script."""
+def _is_sync() -> bool:
+    """Whether this process was started, in either way, for a sync or to say its version."""
     started = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return _PROGRAM in sys.modules or getattr(started, "name", "") == _PROGRAM
+    is_program = _PROGRAM in sys.modules or getattr(started, "name", "") == _PROGRAM
+    return is_program and sys.argv[1:2] in (["sync"], ["--version"])
 
 
-if TYPE_CHECKING or "typing" in sys.modules or not _is_program():
+if TYPE_CHECKING or "typing" in sys.modules or not _is_sync():
     from typing import IO as IO
     from typing import Annotated as Annotated
     from typing import Any as Any

@@ -10,6 +10,7 @@ import pytest
 BEGIN = """
 import sys
 assert "typing" not in sys.modules, "some module of this environment loads it at the start"
+sys.argv = ["aios3sync", "sync"]
 import aios3sync.__main__
 import aios3sync._typing as names
 assert "typing" not in sys.modules
@@ -69,6 +70,20 @@ except UsageError as error:
     assert run(program) == f"{result}\n"
 
 
+def test_types_of_options_that_typing_itself_has_written() -> None:
+    """A module that is loaded later takes its names from ``typing``."""
+    program = """
+from aios3sync.stats.options import StatsOptions
+from aios3sync.errors import UsageError
+print(StatsOptions.of({"mode": "detailed", "max_age": "2h"}).max_age)
+try:
+    StatsOptions.of({"mode": "x"})
+except UsageError as error:
+    print(error)
+"""
+    assert run(program) == "7200.0\nmode: 'x' is not one of quick, sampled, detailed\n"
+
+
 def test_the_stand_ins_have_the_names_of_typing() -> None:
     """Every name that a module takes is there, and an application gets those of ``typing``."""
     import typing
@@ -99,14 +114,14 @@ print(typing.get_type_hints(SyncOptions)["check"])
     assert ended.stdout == "typing.Literal['auto', 'list', 'content']\n"
 
 
-def test_a_module_that_is_run_is_a_command_line() -> None:
-    """``python -m aios3sync`` loads no ``typing`` either."""
+def test_a_sync_of_a_module_that_is_run() -> None:
+    """``python -m aios3sync sync`` has the stand-ins, until the program loads ``typing``."""
     ended = subprocess.run(
-        [sys.executable, "-v", "-m", "aios3sync", "--version"],
+        [sys.executable, "-v", "-m", "aios3sync", "sync", "--help"],
         capture_output=True,
         text=True,
         timeout=240,
         check=True,
     )
-    assert "import 'aios3sync._typing'" in ended.stderr
-    assert "import 'typing'" not in ended.stderr
+    loaded = ended.stderr
+    assert loaded.index("import 'aios3sync._typing'") < loaded.index("import 'typing'")

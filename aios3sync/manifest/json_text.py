@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aios3sync._typing import Any
 
-__all__ = ("read_json", "write_json", "write_texts")
+__all__ = ("read_json", "write_json")
 
 
 class _Context:
@@ -38,8 +38,8 @@ def read_json(text: str) -> Any:
     return json.loads(text)
 
 
-def write_json(value: Any) -> str:
-    """Return the shortest form of what ``json.dumps`` returns.
+def write_json(value: Any, separators: tuple[str, str] = (",", ":")) -> str:
+    """Return what ``json.dumps`` returns with these separators, of items and of names.
 
     Raises:
         TypeError: JSON has no such value.
@@ -49,18 +49,9 @@ def write_json(value: Any) -> str:
         from _json import encode_basestring_ascii as quoted
         from _json import make_encoder as make
 
-        return "".join(make({}, None, quoted, None, ":", ",", False, False, True)(value, 0))
+        item, name = separators
+        return "".join(make({}, None, quoted, None, name, item, False, False, True)(value, 0))
     except (ImportError, TypeError):
         import json  # another interpreter, or the words of the error
 
-        return json.dumps(value, separators=(",", ":"))
-
-
-def write_texts(texts: list[str]) -> str:
-    """Return what ``json.dumps`` returns for a list of texts."""
-    if all(text.isascii() and text.isprintable() and not {*'"\\'} & {*text} for text in texts):
-        inside = '", "'.join(texts)
-        return f'["{inside}"]' if texts else "[]"
-    import json
-
-    return json.dumps(texts)
+        return json.dumps(value, separators=separators)

@@ -9,7 +9,7 @@ from importlib import import_module
 from aios3sync._dataclass import dataclass, defaults_of, replace
 from aios3sync._typing import Any, Final, Protocol, Self
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.manifest.json_text import write_texts
+from aios3sync.manifest.json_text import write_json
 
 __all__ = ("Binding", "BlockingManifest", "Manifest", "ManifestPlace", "ManifestState", "Stat")
 
@@ -42,7 +42,7 @@ class Binding:
 
     def digest(self) -> str:
         """Return the file name for the pair."""
-        text = write_texts([self.source, self.endpoint, self.bucket, self.prefix])
+        text = write_json([self.source, self.endpoint, self.bucket, self.prefix], (", ", ": "))
         return _sha256(text.encode("utf-8", "surrogateescape"))[:32]
 
 

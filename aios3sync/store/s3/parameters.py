@@ -17,6 +17,7 @@ from aios3sync.store.protocol import Body, PutOptions
 __all__ = (
     "MAX_EXPIRES",
     "PRESIGNED_METHODS",
+    "base64_text",
     "checksum_member",
     "conditions",
     "copied_part_parameters",
@@ -120,8 +121,8 @@ def encoded_customer(key: bytes) -> dict[str, str]:
     digest = hashlib.md5(key, usedforsecurity=False).digest()
     return {
         "SSECustomerAlgorithm": "AES256",
-        "SSECustomerKey": _base64(key),
-        "SSECustomerKeyMD5": _base64(digest),
+        "SSECustomerKey": base64_text(key),
+        "SSECustomerKeyMD5": base64_text(digest),
     }
 
 
@@ -141,7 +142,7 @@ def payload_checksum(algorithm: str, body: Body) -> dict[str, str]:
     """
     if not algorithm:
         return {}
-    return {checksum_member(algorithm): _base64(checksum_of(algorithm, body))}
+    return {checksum_member(algorithm): base64_text(checksum_of(algorithm, body))}
 
 
 def _stored(options: PutOptions) -> dict[str, Any]:
@@ -177,5 +178,6 @@ def lifetime(expires: float, method: str) -> int:
     return int(expires)
 
 
-def _base64(data: bytes) -> str:
+def base64_text(data: bytes) -> str:
+    """Return bytes as parameters and headers have them; ``base64`` itself would load ``re``."""
     return b2a_base64(data, newline=False).decode("ascii")

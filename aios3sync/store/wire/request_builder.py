@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import md5 as md5_of
@@ -14,6 +13,7 @@ from aios3sync._typing import Any, Final
 from aios3sync.store.protocol import CopySource, DeleteItem, PutOptions, RestoreRequest
 from aios3sync.store.s3.objects import range_header
 from aios3sync.store.s3.parameters import (
+    base64_text,
     copy_parameters,
     copy_source_parameters,
     payload_checksum,
@@ -86,7 +86,7 @@ class RequestBuilder:
             template = put_template(options)
             if not conditional:
                 self._remember(common, template)
-        values: tuple[str, ...] = (b2a_base64(md5, newline=False).decode("ascii"), sha256)
+        values: tuple[str, ...] = (base64_text(md5), sha256)
         if options.checksum:
             (checksum,) = payload_checksum(options.checksum, body).values()
             values = (values[0], checksum, sha256)
@@ -195,7 +195,7 @@ class RequestBuilder:
         """DeleteObjects."""
         body = delete_body(items)
         headers = headers_of(self.paid)
-        headers["content-md5"] = _content_md5(body)
+        headers["content-md5"] = base64_text(md5_of(body, usedforsecurity=False).digest())
         headers["content-type"] = "application/xml"
         digest = sha256_of(body).hexdigest()
         return http_request(
@@ -278,10 +278,6 @@ class RequestBuilder:
 
 def _is_plain_etag(etag: str) -> bool:
     return etag.isascii() and etag.replace("-", "").isalnum()
-
-
-def _content_md5(body: bytes) -> str:
-    return b2a_base64(md5_of(body, usedforsecurity=False).digest(), newline=False).decode("ascii")
 
 
 def _version_query(version_id: str) -> list[tuple[str, str]]:

@@ -6,7 +6,6 @@ is computed once, as a :class:`HeaderTemplate`.
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from hashlib import md5
 
@@ -14,7 +13,7 @@ from aios3sync._lazy import lazy_pattern
 from aios3sync._namedtuple import NamedTuple
 from aios3sync._typing import Any, Final
 from aios3sync.store.protocol import Body, PutOptions
-from aios3sync.store.s3.parameters import checksum_member, put_parameters
+from aios3sync.store.s3.parameters import base64_text, checksum_member, put_parameters
 from aios3sync.store.wire.sigv4 import EMPTY_SHA256, canonical_query
 
 __all__ = (
@@ -94,9 +93,9 @@ def headers_of(parameters: Mapping[str, Any]) -> dict[str, str]:
     for member, value in parameters.items():
         if member in _CUSTOMER_KEYS:
             name = _CUSTOMER_KEYS[member]
-            headers[name] = b2a_base64(value, newline=False).decode("ascii")
+            headers[name] = base64_text(value)
             digest = md5(value, usedforsecurity=False).digest()
-            headers[f"{name}-md5"] = b2a_base64(digest, newline=False).decode("ascii")
+            headers[f"{name}-md5"] = base64_text(digest)
         elif member == "Metadata":
             headers |= {f"x-amz-meta-{name.lower()}": text for name, text in value.items()}
         elif member.startswith("Checksum"):
